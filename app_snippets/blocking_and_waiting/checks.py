@@ -1,0 +1,319 @@
+"""How the exercises of "Blocking and waiting" are judged."""
+
+import asyncio
+import os
+import secrets
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from workbench.judge import FILE, Answer, Held, failure_in_words
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Burst, Heartbeat, burst, heartbeat
+from workbench.server import LiveServer, serve
+
+LONGEST_PING = 0.15  # seconds; one blocking call in each of ten handlers makes a ping wait 0.4 s or more
+CERTAIN = 0.35  # seconds: a ping this long was held up by the answer, not by a busy machine
+QUIET = 0.08  # seconds; a monitor that counts its own sleep of 0.1 s is above it
+ATTEMPTS = 3
+TRIED = "10 calls at once, with a heartbeat on /ping"
+
+
+@dataclass
+class Trial:
+    """One burst against the answer, with a heartbeat and the stretches in which the loop was held."""
+
+    burst: Burst
+    beat: Heartbeat
+    held: list[Held]
+
+
+async def calm_trial(answer: Answer, server: LiveServer, path: str, *, wall: float) -> Trial:
+    """Ten calls at once. Tried again where a busy machine may have caused what the bounds were missed by."""
+    for attempt in range(1, ATTEMPTS + 1):
+        with answer.watched(server) as held:
+            async with heartbeat(server) as beat:
+                result = await burst(server, path, 10, timeout=4)
+        good = beat.longest <= LONGEST_PING and result.wall <= wall
+        if good or beat.longest >= CERTAIN or attempt == ATTEMPTS:
+            break
+    return Trial(result, beat, held)
+
+
+def require_answers(trial: Trial, path: str, expected: Any) -> None:
+    """All ten answers are there and right, and /ping works. Raises NotYet."""
+    if trial.beat.failures:
+        raise NotYet(
+            tried=TRIED,
+            expected="every ping answered with 200",
+            seen=trial.beat.failures[0],
+            diagnosis="`/ping` does not answer as it did. It shows whether the loop is free: leave it as it was.",
+        )
+    for call in trial.burst.calls:
+        if call.status != 200:
+            raise NotYet(tried=TRIED, expected="ten answers with status 200", **failure_in_words(call))
+        if call.json() != expected:
+            raise NotYet(
+                tried=TRIED,
+                expected=f"`{expected}` from `{path}`",
+                seen=f"`{call.body.decode(errors='replace')[:80]}`",
+                diagnosis=f"`{path}` is free of blocking, perhaps, but it no longer answers with what it was given.",
+            )
+
+
+@exercise(
+    "Mend the report",
+    asks_for="app",
+    hints=[
+        "Two lines of the handler wait. In which thread does the loop live, and what does each line do to it?",
+        "Only what is awaited gives the loop back. Which of the two waits has an asynchronous twin, and does the "
+        "client have one too?",
+        "httpx.AsyncClient opens with `async with`, and its get() is awaited.",
+    ],
+)
+async def report(answer: Answer) -> str:
+    """Ten concurrent reports within half a second, the service's own figures, no ping above the bound."""
+    figures = FastAPI()
+    orders = secrets.randbelow(1_000_000)
+
+    @figures.get("/figures")
+    async def read_figures() -> dict[str, int]:
+        await asyncio.sleep(0.1)
+        return {"orders": orders}
+
+    with serve(figures, name="figures") as upstream:
+        os.environ["FIGURES_URL"] = upstream.url
+        async with answer.served() as server:
+            trial = await calm_trial(answer, server, "/report", wall=0.5)
+        if any(call.status == 500 for call in trial.burst.calls) and trial.held:
+            raise NotYet(
+                tried=TRIED,
+                expected="ten answers with status 200",
+                seen=f"status 500, after the loop was held at {trial.held[0]}",
+                diagnosis="The blocking call was made first, in the loop, and its result was handed on as if it were a "
+                "function: `to_thread(get(url))` calls get itself. Pass the function and its arguments apart: "
+                "`to_thread(get, url)`.",
+            )
+        require_answers(trial, "/report", {"orders": orders})
+        if trial.beat.longest > LONGEST_PING:
+            raise NotYet(
+                tried=TRIED,
+                expected=f"no ping over {ms(LONGEST_PING)}",
+                seen=f"one ping waited {ms(trial.beat.longest)}",
+                diagnosis=_who_holds(trial.held),
+            )
+    if trial.burst.wall > 0.5:
+        raise NotYet(
+            tried=TRIED,
+            expected="ten answers within 0.5 s",
+            seen=f"the last one after {trial.burst.wall:.2f} s",
+            diagnosis="The loop is free, but the calls still take turns: something lets only a few of them in at a "
+            "time, a lock or one connection for all.",
+        )
+    return f"Ten answers in {trial.burst.wall:.2f} s, longest ping {ms(trial.beat.longest)}."
+
+
+def _who_holds(held: list[Held]) -> str:
+    pauses = [one for one in held if one.calling == ""]
+    calls = [one for one in held if one.calling not in ("", "__init__")]
+    building = [one for one in held if one.calling == "__init__"]
+    tasks = [one for one in held if one.task]
+    if tasks:
+        return (
+            f"`{tasks[0].task}` runs as a task of its own, and that task lives on the same loop: at {tasks[0]}, it "
+            "holds the loop for everyone. A task makes a coroutine concurrent; it does not make a blocking call wait."
+        )
+    if pauses and calls:
+        return (
+            f"Both waits still hold the loop: {pauses[0]}, and {calls[0]}. `async def` only permits `await`; a call "
+            "that is not awaited stops the thread, and the loop with it."
+        )
+    if pauses:
+        return f"The service is awaited now, but the pause is not: {pauses[0]} stops the thread that the loop lives in."
+    if calls:
+        return (
+            f"The pause is awaited now, but the service is still asked with a synchronous client: {calls[0]} holds "
+            "the loop for as long as the service takes."
+        )
+    if building:
+        return (
+            f"Nothing sleeps in the loop any more, but {building[0]} builds a new client for each request. That takes "
+            "tens of milliseconds of the processor each time: open one in the lifespan, and share it."
+        )
+    return "Something in the handler works for long without awaiting: the loop was held, a little at a time."
+
+
+@exercise(
+    "The blocker that hides",
+    asks_for="app",
+    hints=[
+        "Print threading.current_thread().name in the endpoint and in each function it depends on. Which of them run "
+        "in the loop's thread?",
+        "FastAPI decides for each dependency by itself whether it needs a worker thread: `def` or `async def`?",
+        "One function calls the directory's SDK. Mend it there, in either of two ways.",
+    ],
+)
+async def dependency(answer: Answer) -> str:
+    """Ten concurrent orders with a free loop, and each caller's own account in the answer."""
+    async with answer.served() as server:
+        async with server.client(headers={"token": "secret-2"}) as client:
+            named = await client.get("/orders")
+        trial = await calm_trial(answer, server, "/orders", wall=0.5)
+    require_answers(trial, "/orders", {"user": "nobody", "currency": "EUR"})
+    if named.status_code != 200 or named.json() != {"user": "grace", "currency": "EUR"}:
+        raise NotYet(
+            tried="`/orders` with the header `token: secret-2`",
+            expected='`{"user": "grace", "currency": "EUR"}`',
+            seen=f"{named.status_code}, `{named.text[:80]}`",
+            diagnosis="The token no longer decides whose account it is. The directory must still be asked, for each "
+            "request: move the call, do not drop it.",
+        )
+    if trial.beat.longest > LONGEST_PING:
+        raise NotYet(
+            tried=TRIED.replace("calls", "calls of /orders"),
+            expected=f"no ping over {ms(LONGEST_PING)}",
+            seen=f"one ping waited {ms(trial.beat.longest)}",
+            diagnosis=_which_dependency(answer, trial.held),
+        )
+    if trial.burst.wall > 0.5:
+        raise NotYet(
+            tried=TRIED.replace("calls", "calls of /orders"),
+            expected="ten answers within 0.5 s",
+            seen=f"the last one after {trial.burst.wall:.2f} s",
+            diagnosis="The loop is free, but the calls take turns now: something lets only one of them in at a time.",
+        )
+    return f"Ten answers in {trial.burst.wall:.2f} s, longest ping {ms(trial.beat.longest)}."
+
+
+def _which_dependency(answer: Answer, held: list[Held]) -> str:
+    if not held:
+        return "The loop is held in small pieces: something works for long without awaiting."
+    where = held[0]
+    if not asyncio.iscoroutinefunction(answer["orders"]):
+        return (
+            "The endpoint runs in a worker thread now, but FastAPI decides for each dependency by itself: "
+            f"`{_coroutine(answer)}` is an `async def`, so it stays on the loop, and {where} holds it."
+        )
+    if not asyncio.iscoroutinefunction(answer["get_account"]):
+        return (
+            f"`get_account` runs in a worker thread now, but what it depends on does not follow it there: "
+            f"`{_coroutine(answer)}` is still on the loop, and {where} holds it."
+        )
+    if answer.changed("get_user") or answer.changed("look_up"):
+        return (
+            f"`get_user` was changed, and {where} still holds the loop. An `await` beside the blocking call does not "
+            "help: the blocking call itself must leave the loop's thread."
+        )
+    return (
+        f"The endpoint is not where it is held: {where} runs before the endpoint is called, in what its dependency "
+        "depends on."
+    )
+
+
+def _coroutine(answer: Answer) -> str:
+    return next(name for name in ("get_user", "get_account") if asyncio.iscoroutinefunction(answer[name]))
+
+
+@exercise(
+    "A loop-lag monitor",
+    asks_for="app",
+    hints=[
+        "If the loop is free, how long does `await asyncio.sleep(INTERVAL)` take? And if it was held meanwhile?",
+        "The delay is what the clock says, less the sleep that was asked for.",
+        "asyncio.create_task(watch(lag)) before the yield, task.cancel() after it.",
+    ],
+)
+async def lag(answer: Answer) -> str:
+    """/ok leaves the longest lag below 80 ms, /bad lifts it to 140 ms or more, and it stays there."""
+    for _ in range(ATTEMPTS):  # the longest lag is never forgotten, so a machine's hiccup needs a new server
+        async with answer.served() as server, server.client(timeout=2) as client:
+            await _longest_lag(client)
+            await client.get("/ok")
+            quiet = await _longest_lag(client)
+            if quiet >= QUIET:
+                continue
+            watching = [task for task in asyncio.all_tasks(server.loop) if _of_the_cell(task)]  # type: ignore[arg-type]
+            await client.get("/bad")
+            peak, until = 0.0, time.perf_counter() + 0.35
+            while peak < 0.14 and time.perf_counter() < until:
+                peak = max(peak, await _longest_lag(client))
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.25)
+            last = await _longest_lag(client)
+            threads = [one for one in threading.enumerate() if _runs_the_cell(one)]
+        break
+    else:
+        raise NotYet(
+            tried="`GET /ok`, which leaves the loop free",
+            expected=f"a longest lag below {ms(QUIET)}",
+            seen=ms(quiet),
+            diagnosis="The monitor counts its own sleep: with a free loop it reports about INTERVAL. The lag is what "
+            "the sleep took beyond what was asked for.",
+        )
+    common: dict[str, str] = {
+        "tried": "`GET /bad`, which holds the loop for 250 ms, then `/lag`, twice",
+        "expected": "a longest lag of 140 ms or more, and it stays",
+    }
+    if peak < 0.14:
+        if threads:
+            why = (
+                "A thread watches the clock, and a thread goes on while the loop is held: time.sleep() lets other "
+                "threads run. Only what runs on the loop itself can tell how long the loop was held."
+            )
+        elif not watching:
+            why = (
+                "`watch` does not run: no task of yours is on the loop. Calling an `async def` only makes a coroutine; "
+                "asyncio.create_task() starts it, before the `yield`."
+            )
+        else:
+            why = "The monitor runs, but it does not notice: compare the clock before and after its own sleep."
+        raise NotYet(**common, seen=f"at most {ms(peak)}", diagnosis=why)
+    if last < 0.14:
+        raise NotYet(
+            **common,
+            seen=f"{ms(peak)}, then {ms(last)}",
+            diagnosis="The stall is seen and forgotten: only the last value is kept. Keep the longest one.",
+        )
+    return f"Free loop: {ms(quiet)}. After /bad: {ms(last)}."
+
+
+async def _longest_lag(client: httpx.AsyncClient) -> float:
+    """What /lag says, in seconds."""
+    try:
+        reply = await client.get("/lag")
+    except httpx.HTTPError as error:
+        raise NotYet(
+            tried="`GET /lag`",
+            expected="an answer",
+            seen=type(error).__name__,
+            diagnosis="The server does not answer any more: the monitor itself holds the loop. It must await its "
+            "sleep, or nobody else gets a turn.",
+        ) from None
+    try:
+        return float(reply.json()["longest"])
+    except (ValueError, KeyError, TypeError):
+        raise NotYet(
+            tried="`GET /lag`",
+            expected='JSON with a number, `{"longest": 0.0}`',
+            seen=f"{reply.status_code}, `{reply.text[:80]}`",
+            diagnosis="`/lag` must still answer with the longest delay, in seconds.",
+        ) from None
+
+
+def _of_the_cell(task: asyncio.Task[Any]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code.co_filename == FILE
+
+
+def _runs_the_cell(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_filename == FILE:
+            return True
+        frame = frame.f_back
+    return False

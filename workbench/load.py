@@ -1,0 +1,227 @@
+"""Bounded load against one server, from the loop that awaits it.
+
+A raw HTTP/1.1 client (h11 over asyncio streams), because httpx's own work for many calls at once would be
+part of what is measured.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+
+from workbench.record import MARK, Request
+from workbench.server import LiveServer
+
+MOST = 500  # calls in one burst
+
+_numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call as the client saw it. Times in `time.perf_counter()` seconds."""
+
+    number: int
+    path: str
+    start: float
+    end: float = 0.0
+    status: int | None = None
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+    request: Request | None = None
+
+    @property
+    def latency(self) -> float:
+        """Seconds from the call to its last byte."""
+        return self.end - self.start
+
+    def json(self) -> Any:
+        """The body, parsed. Raises ValueError when it is not JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(slots=True)
+class Burst:
+    """What came of a burst: `calls` in the order they were made, each with the server's view of it."""
+
+    calls: list[Call]
+    start: float
+    end: float
+    server: LiveServer
+
+    @property
+    def wall(self) -> float:
+        """Seconds from the first call to the last answer."""
+        return self.end - self.start
+
+    @property
+    def latencies(self) -> list[float]:
+        """Seconds that each call took."""
+        return [call.latency for call in self.calls]
+
+    @property
+    def statuses(self) -> list[int | None]:
+        """The status of each answer, None where there was none."""
+        return [call.status for call in self.calls]
+
+    @property
+    def longest_lag(self) -> float:
+        """Seconds that the server's loop was held at the longest during the burst."""
+        return self.server.record.longest_lag(self.start, self.end)
+
+    def __repr__(self) -> str:
+        failed = sum(call.status is None for call in self.calls)
+        return f"<Burst of {len(self.calls)} in {self.wall:.2f} s" + (f", {failed} failed>" if failed else ">")
+
+
+async def burst(server: LiveServer, path: str | list[str], n: int = 10, *, timeout: float = 10.0) -> Burst:
+    """Make `n` GET calls in the same moment, each on a connection of its own, and wait for all.
+
+    path: one path, or a list of paths that the calls take in turn.
+    n: number of calls, at most 500.
+    timeout: seconds for each call. A call that fails has `status` None and says why in `error`.
+    """
+    if not 1 <= n <= MOST:
+        raise ValueError(f"a burst has 1 to {MOST} calls, not {n}")
+    paths = [path] if isinstance(path, str) else path
+    prefix = f"burst-{next(_numbers)}-"
+    start = time.perf_counter()
+    calls = [Call(number, paths[number % len(paths)], start) for number in range(n)]
+    async with asyncio.TaskGroup() as group:
+        for call in calls:
+            group.create_task(_call_once(server, call, f"{prefix}{call.number}", timeout))
+    end = max(call.end for call in calls)
+    seen = {request.mark: request for request in server.record.marked(prefix)}
+    for call in calls:
+        call.request = seen.get(f"{prefix}{call.number}")
+    return Burst(calls, start, end, server)
+
+
+async def _call_once(server: LiveServer, call: Call, mark: str, timeout: float) -> None:
+    call.start = time.perf_counter()
+    try:
+        async with asyncio.timeout(timeout):
+            async with contextlib.aclosing(_Connection(server.url)) as connection:
+                call.status, call.headers, call.body = await connection.get(call.path, mark)
+    except TimeoutError:
+        call.error = f"no answer within {timeout:g} s"
+    except (OSError, EOFError, h11.RemoteProtocolError) as error:
+        call.error = f"{type(error).__name__}: {error}"
+    call.end = time.perf_counter()
+
+
+class _Connection:
+    """One keep-alive connection that makes one GET call at a time."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self._address = parts.hostname, parts.port
+        self._http = h11.Connection(h11.CLIENT)
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def get(self, path: str, mark: str | None = None) -> tuple[int, dict[str, str], bytes]:
+        if self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(*self._address)
+        headers = [("host", f"{self._address[0]}:{self._address[1]}")]
+        if mark:
+            headers.append((MARK.decode(), mark))
+        request = h11.Request(method="GET", target=path, headers=headers)
+        for event in (request, h11.EndOfMessage()):
+            self._writer.write(self._http.send(event) or b"")
+        body = bytearray()
+        status, answer = 0, {}
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await self._reader.read(65536))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+                answer = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            elif isinstance(event, h11.ConnectionClosed):
+                raise EOFError("the server closed the connection")
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        else:
+            await self.aclose()
+        return status, answer, bytes(body)
+
+    async def aclose(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+            self._writer = None
+            self._http = h11.Connection(h11.CLIENT)
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """Pings that go on while something else happens. `pings` are (start, seconds) pairs."""
+
+    path: str
+    pings: list[tuple[float, float]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the slowest ping."""
+        return max((seconds for _, seconds in self.pings), default=0.0)
+
+    @property
+    def median(self) -> float:
+        """Seconds of the middle ping."""
+        return statistics.median(seconds for _, seconds in self.pings) if self.pings else 0.0
+
+
+@contextlib.asynccontextmanager
+async def heartbeat(
+    server: LiveServer, path: str = "/ping", *, every: float = 0.01, timeout: float = 10.0
+) -> AsyncIterator[Heartbeat]:
+    """Ping `path` one call after another while the block runs: is the server's loop alive meanwhile?
+
+    every: seconds of pause between an answer and the next ping.
+    timeout: seconds for each ping, and for the last one after the block has ended.
+    """
+    beat = Heartbeat(path)
+    ended = asyncio.Event()
+
+    async def ping_for_ever() -> None:
+        async with contextlib.aclosing(_Connection(server.url)) as connection:
+            while not ended.is_set():
+                start = time.perf_counter()
+                try:
+                    async with asyncio.timeout(timeout):
+                        status, _, _ = await connection.get(path)
+                    if status != 200:
+                        beat.failures.append(f"status {status}")
+                except (TimeoutError, OSError, EOFError, h11.ProtocolError) as error:
+                    beat.failures.append(f"{type(error).__name__}: {error}")
+                    await connection.aclose()
+                beat.pings.append((start, time.perf_counter() - start))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(ended.wait(), every)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ping_for_ever(), name=f"heartbeat {path}")
+        try:
+            while not beat.pings:  # the first ping opens the connection, before the load
+                await asyncio.sleep(0.001)
+            beat.pings.clear()
+            yield beat
+        finally:
+            ended.set()

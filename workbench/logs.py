@@ -1,0 +1,40 @@
+"""Server logs go to the server's own buffer, never to the notebook's output.
+
+Each server thread sets `current_logs`. Tasks and worker threads inherit it, so that a line finds its
+server whichever thread it is logged from.
+"""
+
+import logging
+from collections import deque
+from contextvars import ContextVar
+
+current_logs: ContextVar["deque[str] | None"] = ContextVar("current_logs", default=None)
+
+_FORMAT = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+
+
+class _ToCurrentServer(logging.Handler):
+    """Append to the logs of the server that the line comes from; elsewhere do what `otherwise` does."""
+
+    def __init__(self, otherwise: logging.Handler | None = None) -> None:
+        super().__init__()
+        self._otherwise = otherwise
+        self.setFormatter(_FORMAT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logs = current_logs.get()
+        if logs is not None:
+            logs.append(self.format(record))
+        elif self._otherwise is not None and record.levelno >= self._otherwise.level:
+            self._otherwise.handle(record)
+
+
+def install() -> None:
+    """Route uvicorn's, asyncio's and every otherwise unhandled log line. Doing it twice changes nothing."""
+    if isinstance(logging.lastResort, _ToCurrentServer):
+        return
+    logging.lastResort = _ToCurrentServer(logging.lastResort)  # type: ignore[assignment]
+    uvicorn = logging.getLogger("uvicorn")
+    uvicorn.addHandler(_ToCurrentServer())
+    uvicorn.propagate = False
+    uvicorn.setLevel(logging.INFO)

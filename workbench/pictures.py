@@ -1,0 +1,179 @@
+"""Pictures of what a server did. Each has a title that states the finding, and a text twin.
+
+matplotlib is imported when the first picture is drawn: it costs seconds that no earlier cell should pay.
+"""
+
+import io
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from workbench.load import Burst
+from workbench.record import Lag
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe-Ito, which the colour-blind can tell apart; grey for waiting.
+WAITING, FREE, HELD, INK = "#d9dee7", "#0072b2", "#d55e00", "#222222"
+
+HELD_FROM = 0.05  # seconds; shorter lags are the machine's noise and not drawn
+WIDTH = 9.2  # inches, at 100 dots each
+
+
+def timeline(bursts: Burst | Mapping[str, Burst], *, title: str) -> None:
+    """Draw each call as a bar over the time that the server's loop was held.
+
+    bursts: one burst, or several by name, drawn side by side on one time axis.
+    title: the finding, in words.
+
+    A call's grey part is the client waiting, its coloured part the handler at work (from the server's
+    record). The strip below is dark while the loop was held for 50 ms or more.
+    """
+    panels = {"": bursts} if isinstance(bursts, Burst) else dict(bursts)
+    longest = max(burst.wall for burst in panels.values())
+    rows = max(len(burst.calls) for burst in panels.values())
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = _figure(lines * (1.5 + 0.2 * min(rows, 20)) + 0.4, title)
+    grid = figure.add_gridspec(2 * lines, columns, height_ratios=[max(3.0, 0.45 * min(rows, 20)), 1] * lines)
+    for index, (name, burst) in enumerate(panels.items()):
+        line, column = divmod(index, columns)
+        calls = figure.add_subplot(grid[2 * line, column])
+        strip = figure.add_subplot(grid[2 * line + 1, column], sharex=calls)
+        lags = [lag for lag in burst.server.record.lags_between(burst.start, burst.end) if lag.held >= HELD_FROM]
+        _draw_calls(calls, burst, lags, name)
+        _draw_strip(strip, burst, lags)
+        calls.set_xlim(0, longest * 1.04)
+        if column == 0:
+            calls.set_ylabel("call")
+        if line == lines - 1:
+            strip.set_xlabel("seconds since the burst began")
+    _key(figure)
+    said = [_burst_in_words(name, burst) for name, burst in panels.items()]
+    _show(figure, f"Timeline: {title}. " + " ".join(said))
+
+
+def bars(values: Mapping[str, float], *, title: str, unit: str = "s", limit: float | None = None) -> None:
+    """Draw one horizontal bar for each named value.
+
+    values: what was measured, in `unit`, by name.
+    title: the finding, in words.
+    limit: a bound to draw as a dashed line, in `unit`. Bars beyond it take the other colour and a mark.
+    """
+    figure = _figure(0.9 + 0.42 * len(values), title)
+    axes = figure.add_subplot()
+    names = list(values)
+    beyond = [limit is not None and value > limit for value in values.values()]
+    axes.barh(
+        names,
+        list(values.values()),
+        color=[HELD if over else FREE for over in beyond],
+        hatch=["//" if over else "" for over in beyond],
+        edgecolor="white",
+        height=0.62,
+    )
+    for place, value in enumerate(values.values()):
+        axes.annotate(
+            _number(value, unit), (value, place), xytext=(6, 0), textcoords="offset points", va="center", color=INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
+    if limit is not None:
+        axes.axvline(limit, color=INK, linestyle="--", linewidth=1)
+        axes.annotate(
+            f"limit {_number(limit, unit)}", (limit, 1), xycoords=("data", "axes fraction"),
+            xytext=(3, 2), textcoords="offset points", fontsize=8,
+        )  # fmt: skip
+    axes.set_xlim(0, max(*values.values(), limit or 0) * 1.15)
+    axes.invert_yaxis()
+    axes.set_xlabel({"s": "seconds", "ms": "milliseconds"}.get(unit, unit))
+    said = "; ".join(f"{name}: {_number(value, unit)}" for name, value in values.items())
+    _show(figure, f"Bars: {title}. {said}.")
+
+
+def _draw_calls(axes: "Axes", burst: Burst, lags: list[Lag], name: str) -> None:
+    for place, call in enumerate(burst.calls, start=1):
+        start = call.start - burst.start
+        axes.barh(place, call.end - burst.start - start, left=start, height=0.72, color=WAITING)
+        request = call.request
+        if request is None:
+            continue
+        done = request.done or call.end
+        held = any(lag.due < done - 0.01 and lag.due + lag.held > request.arrived + 0.01 for lag in lags)
+        axes.barh(
+            place,
+            done - request.arrived,
+            left=request.arrived - burst.start,
+            height=0.72,
+            color=HELD if held else FREE,
+            hatch="///" if held else "",
+            edgecolor="white",
+            linewidth=0,
+        )
+    axes.set_ylim(len(burst.calls) + 0.6, 0.4)
+    axes.set_yticks(sorted({1, len(burst.calls)} | set(range(5, len(burst.calls), 5))))
+    axes.tick_params(labelbottom=False)
+    if name:
+        axes.set_title(name, loc="left", fontsize=10)
+
+
+def _draw_strip(axes: "Axes", burst: Burst, lags: list[Lag]) -> None:
+    for lag in lags:
+        axes.barh(0, lag.held, left=lag.due - burst.start, height=0.8, color=INK)
+    axes.set_ylim(-0.6, 0.6)
+    axes.set_yticks([0], ["loop held"])
+    axes.tick_params(axis="y", length=0)
+
+
+def _key(figure: "Figure") -> None:
+    from matplotlib.patches import Patch
+
+    figure.legend(
+        handles=[
+            Patch(color=WAITING, label="client waits"),
+            Patch(color=FREE, label="handler at work, loop free"),
+            Patch(facecolor=HELD, hatch="///", edgecolor="white", label="handler at work, loop held"),
+        ],
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=8.5,
+    )
+
+
+def _figure(height: float, title: str) -> "Figure":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle("\n".join(textwrap.wrap(title, 84)), x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    return figure
+
+
+def _show(figure: "Figure", words: str) -> None:
+    """Display the figure as PNG with `words` as its alt text and its plain-text twin."""
+    from IPython.display import display
+
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    width = round(figure.get_figwidth() * 100)
+    display(
+        {"image/png": png.getvalue(), "text/plain": words},
+        metadata={"image/png": {"alt": words, "width": width}},
+        raw=True,
+    )
+
+
+def _burst_in_words(name: str, burst: Burst) -> str:
+    label = f"{name}: " if name else ""
+    held = "held" if burst.longest_lag >= HELD_FROM else "free"
+    return f"{label}{len(burst.calls)} calls, all answered after {burst.wall:.1f} s, the loop {held}."
+
+
+def _number(value: float, unit: str) -> str:
+    digits = 0 if value >= 20 or unit == "ms" else 2
+    return f"{value:,.{digits}f} {unit}"

@@ -1,0 +1,26 @@
+"""Imported once by the process that judging processes are forked from, so that each finds everything loaded.
+
+Much of FastAPI, uvicorn and httpx is imported at the first request only: this makes one.
+"""
+
+import asyncio
+
+from fastapi import FastAPI
+
+from workbench import judge  # noqa: F401
+from workbench.server import serve
+
+
+async def _rehearse() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    def read() -> str:
+        return "ready"
+
+    with serve(app, name="rehearsal") as server:
+        async with server.client() as client:
+            await client.get("/")
+
+
+asyncio.run(_rehearse())
