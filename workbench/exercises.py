@@ -40,7 +40,7 @@ class NotAttempted(Exception):
     """An exercise is not attempted, where the teacher requires it (EXERCISES=required)."""
 
     def __init__(self, exercise: Exercise) -> None:
-        super().__init__(f"{exercise.label}: not attempted, and EXERCISES=required asks for it")
+        super().__init__(f"{MARKS[NOT_ATTEMPTED]} {exercise.label}: not attempted, and it is required")
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]

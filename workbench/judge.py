@@ -103,25 +103,29 @@ class Answer:
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(server.stop)
 
-    async def call(self, *args: Any, timeout: float, **kwargs: Any) -> Any:
-        """Call the answer's function in a thread and a loop of its own; await what it returns.
-
-        Raises TookTooLong after `timeout` seconds, else what the function raised.
-        """
+    async def call(self, *args: Any, timeout: float) -> Any:
+        """Call the answer's function as `run` does, and return what it returns."""
         function = await self.load()
+        return await self.run(lambda: function(*args), timeout=timeout)
+
+    async def run(self, work: Callable[[], Any], *, timeout: float) -> Any:
+        """Call `work` in a thread and a loop of its own; await what it returns, where that can be awaited.
+
+        Raises TookTooLong after `timeout` seconds, else what the work raised.
+        """
         outcome: list[tuple[bool, Any]] = []
 
         async def awaited(value: Any) -> Any:
             return await value
 
-        def work() -> None:
+        def thread_main() -> None:
             try:
-                value = function(*args, **kwargs)
+                value = work()
                 outcome.append((True, asyncio.run(awaited(value)) if inspect.isawaitable(value) else value))
             except BaseException as error:
                 outcome.append((False, error))
 
-        thread = threading.Thread(target=work, name="call", daemon=True)
+        thread = threading.Thread(target=thread_main, name="call", daemon=True)
         thread.start()
         await _until(lambda: not thread.is_alive(), timeout)
         if not outcome:

@@ -170,8 +170,7 @@ def _show(figure: "Figure", words: str) -> None:
 
 def _burst_in_words(name: str, burst: Burst) -> str:
     label = f"{name}: " if name else ""
-    held = "held" if burst.longest_lag >= HELD_FROM else "free"
-    return f"{label}{len(burst.calls)} calls, all answered after {burst.wall:.1f} s, the loop {held}."
+    return f"{label}{len(burst.calls)} calls, the last answer after {burst.wall:.1f} s."
 
 
 def _number(value: float, unit: str) -> str:

@@ -9,6 +9,7 @@
 import asyncio
 import contextlib
 import ctypes
+import importlib
 import inspect
 import socket
 import sys
@@ -27,6 +28,9 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 
 from workbench import logs
 from workbench.record import ASGIApp, Message, Receive, Record, Scope, Send, recorded
+
+# AnyIO imports this at the first `def` endpoint otherwise, which would hold a loop that we watch.
+importlib.import_module("anyio._backends._asyncio")
 
 HOST = "127.0.0.1"
 LOG_LINES = 1_000  # kept per server

@@ -1,0 +1,303 @@
+"""How the exercises of "The live laboratory" are judged."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from workbench.judge import Answer, TookTooLong
+from workbench.judging import NotYet, exercise, ms, quoted
+from workbench.server import serve
+
+SLOW_START = 0.6  # seconds
+TIME_TO_SAY = 2.0  # seconds until the learner's function must have returned or raised
+
+
+class Started:
+    """A uvicorn server in a thread, as the lesson builds it, and what the answer did while it started."""
+
+    def __init__(self, *, start_up: float = 0.0, fails: bool = False) -> None:
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            await asyncio.sleep(start_up)
+            if fails:
+                raise ConnectionError("no database")
+            yield
+
+        self.asked: list[str] = []
+        app = FastAPI(lifespan=lifespan)
+
+        @app.middleware("http")
+        async def note(request: Any, call_next: Any) -> Any:
+            self.asked.append(request.url.path)
+            return await call_next(request)
+
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical")
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.was_started = False
+        self.began = self.started_at = self.returned_at = 0.0
+        self.longest_gap = 0.0
+
+    async def waited_for(self, answer: Answer) -> BaseException | None:
+        """Start the server and call the answer. Returns what it raised; raises TookTooLong."""
+        wait_started = await answer.load()
+        self.began = time.perf_counter()
+        self.thread.start()
+
+        async def note_start() -> None:
+            while not self.server.started:
+                await asyncio.sleep(0.002)
+            self.started_at = time.perf_counter()
+
+        async def note_gaps() -> None:
+            before = time.perf_counter()
+            while True:
+                await asyncio.sleep(0.005)
+                now = time.perf_counter()
+                self.longest_gap, before = max(self.longest_gap, now - before), now
+
+        async def work() -> None:
+            gaps = asyncio.create_task(note_gaps())
+            await asyncio.sleep(0)
+            try:
+                waiting = wait_started(self.server, self.thread)
+                if waiting is not None:
+                    await waiting
+                self.was_started = self.server.started
+            finally:
+                await asyncio.sleep(0.01)
+                gaps.cancel()
+
+        watching = asyncio.create_task(note_start())
+        try:
+            await answer.run(work, timeout=TIME_TO_SAY)
+        except TookTooLong:
+            raise
+        except BaseException as error:
+            return error
+        finally:
+            self.returned_at = time.perf_counter()
+            await asyncio.sleep(0.005)
+            watching.cancel()
+            self.server.should_exit = True
+        return None
+
+
+@exercise(
+    "Wait for a server that may never start",
+    asks_for="wait_started",
+    hints=[
+        "What does a thread do with the SystemExit that uvicorn raises when the lifespan fails? What is "
+        "`server.started` then, and what is `thread.is_alive()`?",
+        "Look at two things in turn, with an awaited pause between two looks: has it started, is the thread alive?",
+        "while not server.started: raise RuntimeError(...) if the thread has ended, else await asyncio.sleep(0.01).",
+    ],
+)
+async def wait_started(answer: Answer) -> str:
+    """A good app, one with a slow lifespan and one whose lifespan fails: an answer or an error in time, each time."""
+    good = Started()
+    try:
+        error = await good.waited_for(answer)
+    except TookTooLong as late:
+        raise _endless(good, "a good app, which starts at once", late) from None
+    if error is not None:
+        raise NotYet(
+            tried="a good app, which starts at once",
+            expected="wait_started returns",
+            seen=f"{type(error).__name__}: {error}",
+            diagnosis=f"The server did start, and wait_started raised {type(error).__name__} all the same.",
+        )
+    if not good.was_started:
+        raise _too_early("a good app, which starts at once")
+
+    slow = Started(start_up=SLOW_START)
+    tried = f"an app whose lifespan takes {SLOW_START} s"
+    try:
+        error = await slow.waited_for(answer)
+    except TookTooLong as late:
+        raise _endless(slow, tried, late) from None
+    if error is not None:
+        raise NotYet(
+            tried=tried,
+            expected="wait_started waits, and returns",
+            seen=f"{type(error).__name__}: {error}",
+            diagnosis="A slow start was taken for a failed one. While its thread is alive, the server may yet start.",
+        )
+    if not slow.was_started:
+        raise _too_early(tried)
+    if slow.longest_gap > SLOW_START / 2:
+        raise NotYet(
+            tried=f"{tried}, with another task on the same loop",
+            expected="the other task goes on meanwhile",
+            seen=f"it stood still for {ms(slow.longest_gap)}",
+            diagnosis="The pause between two looks holds the loop: in a notebook, everything else stands still "
+            "meanwhile. Await the pause: `await asyncio.sleep(0.01)`.",
+        )
+    if (late_by := slow.returned_at - slow.started_at) > 0.3:
+        raise NotYet(
+            tried=tried,
+            expected="wait_started returns soon after the start",
+            seen=f"it returned {late_by:.1f} s later",
+            diagnosis="A fixed pause is too long for one app and too short for another. Look again and again, after "
+            "short pauses, and return as soon as it has started.",
+        )
+
+    broken = Started(fails=True)
+    tried = "an app whose lifespan raises"
+    try:
+        error = await broken.waited_for(answer)
+    except TookTooLong as late:
+        raise _endless(broken, tried, late) from None
+    if error is None:
+        raise NotYet(
+            tried=tried,
+            expected="an error: this server never starts",
+            seen="wait_started returned as if all were well",
+            diagnosis="Whoever called wait_started believes now that the server is up. When its thread has ended and "
+            "it is not started, raise an error.",
+        )
+    return f"A good start, a slow one, and a failure that was told after {ms(broken.returned_at - broken.began)}."
+
+
+def _too_early(tried: str) -> NotYet:
+    return NotYet(
+        tried=tried,
+        expected="wait_started returns once server.started is true",
+        seen="it returned before that",
+        diagnosis="The server had not started yet when wait_started returned: a pause of fixed length, or no waiting "
+        "at all. Wait until `server.started` says so.",
+    )
+
+
+def _endless(started: Started, tried: str, late: TookTooLong) -> NotYet:
+    if started.asked:
+        why = (
+            f"The app was asked for `{started.asked[0]}`, again and again. It has no such route, and never will: a "
+            "server can be up without answering 200 there. Ask the server object, not the app."
+        )
+    elif not started.thread.is_alive():
+        why = (
+            f"This server can never start: its thread ended with SystemExit, which a thread swallows, and "
+            f"`server.started` stays False for ever. Your code did not notice: {late.where}."
+        )
+    else:
+        why = f"The server had started, and wait_started was not back: {late.where}."
+    return NotYet(
+        tried=tried, expected=f"an answer or an error within {TIME_TO_SAY:g} s", seen="neither", diagnosis=why
+    )
+
+
+CALLS = 8
+TAKES = 0.2  # seconds
+
+
+@exercise(
+    "Measure a burst",
+    asks_for="burst",
+    hints=[
+        "How many calls are on their way while your code awaits the first one?",
+        "A small coroutine makes one call and measures it: its clock starts inside. asyncio.gather runs n of them.",
+        "One `async with httpx.AsyncClient() as client:` around everything; gather returns the list.",
+    ],
+)
+async def burst(answer: Answer) -> str:
+    """Concurrent calls, each with its own latency, through one client."""
+    app = FastAPI()
+    served = itertools.count()
+
+    @app.get("/same")
+    async def same() -> None:
+        await asyncio.sleep(TAKES)
+
+    @app.get("/staggered")
+    async def staggered() -> None:
+        await asyncio.sleep(0.1 + 0.1 * (next(served) % 4))
+
+    built = 0
+    build = httpx.AsyncClient.__init__
+
+    def counting(self: httpx.AsyncClient, *args: Any, **kwargs: Any) -> None:
+        nonlocal built
+        built += 1
+        build(self, *args, **kwargs)
+
+    with serve(app, name="upstream") as server:
+        tried = f"burst(url, {CALLS}) of an endpoint that takes {TAKES} s"
+        with patch.object(httpx.AsyncClient, "__init__", counting):
+            start = time.perf_counter()
+            latencies = _require_seconds(tried, await answer.call(f"{server.url}/same", CALLS, timeout=4))
+            wall = time.perf_counter() - start
+        if (asked := len(server.record.requests)) != CALLS:
+            raise NotYet(
+                tried=tried,
+                expected=f"{CALLS} requests at the server",
+                seen=f"{asked} requests",
+                diagnosis=f"The server was asked {asked} times: each of the n calls is one GET of the url.",
+            )
+        if wall > CALLS * TAKES * 0.75 and min(latencies) < 2 * TAKES:
+            raise NotYet(
+                tried=tried,
+                expected=f"all answers within {2 * TAKES:.1f} s",
+                seen=f"the last one after {wall:.1f} s",
+                diagnosis="The calls go one after another: each is awaited before the next one is made. Make all n "
+                "first, and await them together.",
+            )
+        if built > 2:
+            raise NotYet(
+                tried=tried,
+                expected="one client for all calls",
+                seen=f"{built} clients were built",
+                diagnosis="Each call builds a client of its own. That costs tens of milliseconds of the processor each "
+                "time, which your figures then contain: open one client around the burst.",
+            )
+        tried = f"burst(url, {CALLS}) of an endpoint that answers after 0.1, 0.2, 0.3 or 0.4 s"
+        uneven = _require_seconds(tried, await answer.call(f"{server.url}/staggered", CALLS, timeout=4))
+    if max(uneven) - min(uneven) < 0.15:
+        raise NotYet(
+            tried=tried,
+            expected="latencies that differ by 0.3 s",
+            seen=", ".join(ms(one) for one in uneven[:4]) + ", …",
+            diagnosis="All calls have the same latency, so one clock was read once for all of them: it started before "
+            "the burst and was read at its end. Start and read the clock inside the coroutine that makes one call.",
+        )
+    if not min(latencies) >= TAKES * 0.95 or max(latencies) > 4 * TAKES:
+        raise NotYet(
+            tried=tried,
+            expected=f"each latency between {TAKES} and {4 * TAKES} s",
+            seen=f"from {min(latencies):.3f} to {max(latencies):.3f}",
+            diagnosis="The figures are not the seconds that each call took. Read time.perf_counter() before and after "
+            "the call, in seconds.",
+        )
+    return f"{CALLS} calls at once in {wall:.2f} s, each with its own latency."
+
+
+def _require_seconds(tried: str, value: Any) -> list[float]:
+    expected = f"a list of {CALLS} floats"
+    if value is None:
+        raise NotYet(tried=tried, expected=expected, seen="None", diagnosis="It returns nothing: is there a `return`?")
+    try:
+        seconds = [float(one) for one in value]
+    except (TypeError, ValueError):
+        raise NotYet(
+            tried=tried,
+            expected=expected,
+            seen=quoted(value),
+            diagnosis="What burst returns is not the latencies: return a list with the seconds that each call took.",
+        ) from None
+    if len(seconds) != CALLS:
+        raise NotYet(
+            tried=tried,
+            expected=expected,
+            seen=f"{len(seconds)} of them",
+            diagnosis=f"{CALLS} calls have {CALLS} latencies, one for each.",
+        )
+    return seconds

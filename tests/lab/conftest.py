@@ -1,0 +1,37 @@
+"""A real JupyterLab and a real browser for the tests of this folder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.lab.jupyterlab import QUIET, Lab, start_lab
+from workbench import course
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium of the system's. Skips without it, unless CI says that it must be there."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        missing = "no Chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab on a copy of the notebooks, so that its autosave never touches the committed ones."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(course.NOTEBOOKS, folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    process, running = start_lab(folder)
+    yield running
+    process.terminate()
+    process.wait(20)

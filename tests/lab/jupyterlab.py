@@ -1,0 +1,130 @@
+"""Starting a real JupyterLab, and using it through a real browser."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from workbench import course
+
+ARTIFACTS = course.ROOT / "test-artifacts"
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+QUIET = [  # of Chromium's own traffic
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab: `url` ends in a slash, `folder` is its root."""
+
+    url: str
+    token: str
+    folder: Path
+
+
+def start_lab(folder: Path, *options: str) -> tuple["subprocess.Popen[bytes]", Lab]:
+    """Start JupyterLab in `folder`, away from the user's own configuration."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    settings = folder / ".settings"
+    settings.mkdir()
+    (settings / "overrides.json").write_text(json.dumps(SETTINGS))
+    base = next((one.partition("=")[2] for one in options if "base_url" in one), "/")
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(folder / ".config"),
+        "JUPYTER_DATA_DIR": str(folder / ".data"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / ".user-settings"),
+    }
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"),
+        *("--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"),
+        *("--LabApp.expose_app_in_browser=True", f"--LabApp.app_settings_dir={settings}", *options),
+    ]
+    with (folder / "jupyterlab.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}{base}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}api?token={token}", timeout=2).close()
+            return process, Lab(url, token, folder)
+        except (URLError, ConnectionError, TimeoutError):
+            if time.monotonic() > deadline or process.poll() is not None:
+                process.kill()
+                pytest.fail((folder / "jupyterlab.log").read_text())
+            time.sleep(0.2)
+
+
+@dataclass
+class Opened:
+    """A notebook that is open in the browser, and the hosts that its page has asked for."""
+
+    page: Page
+    hosts: set[str]
+
+    def run_all(self, timeout: float = 120) -> None:
+        """Run > Run All Cells, and wait until no prompt is left running. Seconds."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.wait_for_function(
+            """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
+                       return prompts.length && prompts.every(one => /\\[\\d+\\]/.test(one.textContent)); }""",
+            timeout=timeout * 1000,
+        )
+
+    def errors(self) -> list[str]:
+        """The text of every error output on the page."""
+        return self.page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+
+    def screenshot(self, name: str) -> Path:
+        """The whole notebook from top to bottom as a PNG among the test artefacts."""
+        ARTIFACTS.mkdir(exist_ok=True)
+        height = self.page.evaluate("""() => Math.max(...[...document.querySelectorAll(
+            '.jp-WindowedPanel-outer, .jp-Notebook')].map(one => one.scrollHeight))""")
+        self.page.set_viewport_size({"width": 1280, "height": min(height + 160, 16_000)})
+        self.page.evaluate("""() => { const notebook = window.jupyterapp.shell.currentWidget.content;
+            notebook.activeCellIndex = 0;
+            for (const one of document.querySelectorAll('.jp-WindowedPanel-outer')) one.scrollTop = 0;
+            return notebook.scrollToItem(0); }""")
+        self.page.wait_for_timeout(1000)
+        path = ARTIFACTS / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+
+def open_notebook(browser: Browser, lab: Lab, name: str) -> Opened:
+    """Open a notebook of the lab in a new page and wait for its kernel."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    opened = Opened(page, set())
+    page.on("request", lambda request: opened.hosts.add(request.url.partition("//")[2].partition("/")[0]))
+    page.goto(f"{lab.url}lab/tree/notebooks/{name}?token={lab.token}&reset")
+    page.wait_for_function(
+        """() => { const panel = window.jupyterapp?.shell?.currentWidget;
+                   const session = panel?.sessionContext;
+                   return session?.session?.kernel && session.kernelDisplayStatus === 'idle'; }""",
+        timeout=60_000,
+    )
+    page.evaluate("window.jupyterapp.shell.collapseLeft()")
+    return opened
