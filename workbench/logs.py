@@ -29,12 +29,18 @@ class _ToCurrentServer(logging.Handler):
             self._otherwise.handle(record)
 
 
+_handler = _ToCurrentServer()
+
+
 def install() -> None:
-    """Route uvicorn's, asyncio's and every otherwise unhandled log line. Doing it twice changes nothing."""
-    if isinstance(logging.lastResort, _ToCurrentServer):
-        return
-    logging.lastResort = _ToCurrentServer(logging.lastResort)  # type: ignore[assignment]
-    uvicorn = logging.getLogger("uvicorn")
-    uvicorn.addHandler(_ToCurrentServer())
-    uvicorn.propagate = False
-    uvicorn.setLevel(logging.INFO)
+    """Route uvicorn's, asyncio's and every otherwise unhandled log line.
+
+    Called for each server, because a uvicorn that is started by hand configures these loggers, too.
+    """
+    if not isinstance(logging.lastResort, _ToCurrentServer):
+        logging.lastResort = _ToCurrentServer(logging.lastResort)  # type: ignore[assignment]
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers = [_handler] if name == "uvicorn" else []
+        logger.propagate = name != "uvicorn"
+        logger.setLevel(logging.INFO)
