@@ -87,15 +87,19 @@ class Answer:
     async def served(self, **options: Any) -> AsyncIterator[LiveServer]:
         """Serve the answer's app for the length of the block. Start-up failures become NotYet."""
         app = await self.load()
+        starting = asyncio.create_task(asyncio.to_thread(serve, app, name="answer", start_timeout=2.5, **options))
+        await asyncio.wait({starting}, timeout=2)
+        where = "" if starting.done() else where_it_is()
         try:
-            server = await asyncio.to_thread(serve, app, name="answer", start_timeout=3.0, **options)
+            server = await starting
         except ServeError as error:
-            where = _innermost(error.__cause__.__traceback__) if error.__cause__ else None
+            line = _innermost(error.__cause__.__traceback__) if error.__cause__ else None
+            holding = f" Then {where}, and what holds the loop keeps the server from starting." if where else ""
             raise NotYet(
                 tried="to start a server with your app",
                 expected="an app that starts",
-                seen=_place_in_words(where) or "no server",
-                diagnosis=str(error),
+                seen=_place_in_words(line) or where or "no server",
+                diagnosis=f"{error}{holding}",
             ) from error
         try:
             yield server

@@ -103,7 +103,7 @@ def _draw_calls(axes: "Axes", burst: Burst, lags: list[Lag], name: str) -> None:
         held = any(lag.due < done - 0.01 and lag.due + lag.held > request.arrived + 0.01 for lag in lags)
         axes.barh(
             place,
-            done - request.arrived,
+            max(done - request.arrived, 0.003 * burst.wall),  # what takes no time is still to be seen
             left=request.arrived - burst.start,
             height=0.72,
             color=HELD if held else FREE,
@@ -112,7 +112,10 @@ def _draw_calls(axes: "Axes", burst: Burst, lags: list[Lag], name: str) -> None:
             linewidth=0,
         )
     axes.set_ylim(len(burst.calls) + 0.6, 0.4)
-    axes.set_yticks(sorted({1, len(burst.calls)} | set(range(5, len(burst.calls), 5))))
+    if len({call.path for call in burst.calls}) > 1:
+        axes.set_yticks(range(1, len(burst.calls) + 1), [call.path for call in burst.calls])
+    else:
+        axes.set_yticks(sorted({1, len(burst.calls)} | set(range(5, len(burst.calls), 5))))
     axes.tick_params(labelbottom=False)
     if name:
         axes.set_title(name, loc="left", fontsize=10)

@@ -86,10 +86,11 @@ class Opened:
     hosts: set[str]
 
     def run_all(self, timeout: float = 120) -> None:
-        """Run > Run All Cells, and wait until no prompt is left running. Seconds."""
+        """Run > Run All Cells, and wait until no prompt is left running, or a cell has failed. Seconds."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.wait_for_function(
             """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
+                       if (document.querySelector("[data-mime-type='application/vnd.jupyter.error']")) return true;
                        return prompts.length && prompts.every(one => /\\[\\d+\\]/.test(one.textContent)); }""",
             timeout=timeout * 1000,
         )

@@ -1,0 +1,40 @@
+"""The dependency is a plain def, so FastAPI runs it in a worker thread."""
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Header
+
+app = FastAPI()
+
+
+def look_up(token: str) -> str:
+    """The directory's SDK. It is synchronous, and not ours to change."""
+    time.sleep(0.1)
+    return {"secret-1": "ada", "secret-2": "grace"}.get(token, "nobody")
+
+
+async def get_settings() -> dict[str, str]:
+    return {"currency": "EUR"}
+
+
+def get_user(token: Annotated[str, Header()] = "") -> str:
+    return look_up(token)
+
+
+async def get_account(
+    user: Annotated[str, Depends(get_user)], settings: Annotated[dict[str, str], Depends(get_settings)]
+) -> dict[str, str]:
+    return {"user": user, **settings}
+
+
+@app.get("/ping")
+async def ping() -> str:
+    return "pong"
+
+
+@app.get("/orders")
+async def orders(account: Annotated[dict[str, str], Depends(get_account)]) -> dict[str, str]:
+    await asyncio.sleep(0.05)  # the database, asynchronous
+    return account

@@ -1,0 +1,32 @@
+"""A plain def endpoint: FastAPI runs it in a worker thread, so it may block."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, Request
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    with httpx.Client(base_url=os.environ["FIGURES_URL"]) as client:
+        yield {"client": client}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/ping")
+async def ping() -> str:
+    return "pong"
+
+
+@app.get("/report")
+def report(request: Request) -> dict[str, int]:
+    time.sleep(0.05)  # a pause, because the service likes one
+    response = request.state.client.get("/figures")
+    return response.json()

@@ -1,0 +1,56 @@
+"""The coroutine is made and never started.
+
+Diagnosis: `watch` does not run
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+
+INTERVAL = 0.1
+
+
+@dataclass
+class Lag:
+    longest: float = 0.0  # seconds
+
+
+async def watch(lag: Lag) -> None:
+    """Sleep INTERVAL seconds again and again; keep the longest delay beyond it in lag.longest."""
+    while True:
+        start = time.perf_counter()
+        await asyncio.sleep(INTERVAL)
+        lag.longest = max(lag.longest, time.perf_counter() - start - INTERVAL)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    lag = Lag()
+    watching = watch(lag)
+    yield {"lag": lag}
+    watching.close()
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/lag")
+async def read_lag(request: Request) -> Lag:
+    return request.state.lag
+
+
+@app.get("/ok")
+async def ok() -> str:
+    await asyncio.sleep(0.25)
+    return "ok"
+
+
+@app.get("/bad")
+async def bad() -> str:
+    time.sleep(0.25)
+    return "bad"

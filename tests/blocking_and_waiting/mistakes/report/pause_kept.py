@@ -1,0 +1,35 @@
+"""The client is asynchronous, the pause still blocks.
+
+Diagnosis: but the pause is not
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, Request
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=os.environ["FIGURES_URL"]) as client:
+        yield {"client": client}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/ping")
+async def ping() -> str:
+    return "pong"
+
+
+@app.get("/report")
+async def report(request: Request) -> dict[str, int]:
+    time.sleep(0.05)
+    response = await request.state.client.get("/figures")
+    return response.json()
