@@ -142,8 +142,9 @@ def keep_outputs(notebook: nbformat.NotebookNode, committed: nbformat.NotebookNo
     old = {cell.id: cell for cell in committed.cells if cell.cell_type == "code"}
     for cell in notebook.cells:
         before = old.get(cell.id)
-        unchanged = cell.cell_type == "code" and before is not None and before.source == cell.source
-        if unchanged and _said(cell.outputs) == _said(before.outputs):
+        if before is None or before.source != cell.source:
+            continue
+        if _said(cell.outputs) == _said(before.outputs):
             cell.outputs = before.outputs
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import course
 
 if TYPE_CHECKING:
-    from workbench.judge import Answer
+    from workbench.answer import Answer
 
     Check = Callable[["Answer"], Awaitable[str]]
 

@@ -137,10 +137,10 @@ class _Connection:
         if mark:
             headers.append((MARK.decode(), mark))
         request = h11.Request(method="GET", target=path, headers=headers)
-        for event in (request, h11.EndOfMessage()):
-            self._writer.write(self._http.send(event) or b"")
+        for part in (request, h11.EndOfMessage()):
+            self._writer.write(self._http.send(part) or b"")
         body = bytearray()
-        status, answer = 0, {}
+        status, answer = 0, dict[str, str]()
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:

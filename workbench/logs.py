@@ -38,7 +38,7 @@ def install() -> None:
     Called for each server, because a uvicorn that is started by hand configures these loggers, too.
     """
     if not isinstance(logging.lastResort, _ToCurrentServer):
-        logging.lastResort = _ToCurrentServer(logging.lastResort)  # type: ignore[assignment]
+        logging.lastResort = _ToCurrentServer(logging.lastResort)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers = [_handler] if name == "uvicorn" else []

@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for notebook in {item.parent for item in items if isinstance(item, IPyNbCell)}:
         if isinstance(notebook, IPyNbFile) and _is_copy(notebook.nb):
             for item in items:
-                if item.parent is notebook:
+                if isinstance(item, IPyNbCell) and item.parent is notebook:
                     item.options["check"] = False
                     item.cell.outputs = []
 

@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
@@ -114,6 +114,7 @@ class LiveServer:
         )
         self._uvicorn: _Uvicorn | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._main_task: asyncio.Task[None] | None = None
         self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
         self._settled = threading.Event()  # started, or failed to
         self._thread = threading.Thread(target=self._run, name=f"server {name!r}", daemon=True)
@@ -166,7 +167,7 @@ class LiveServer:
             return
         if self._loop is not None and self._uvicorn is not None:
             with contextlib.suppress(RuntimeError):  # the loop closed in this moment
-                self._loop.call_soon_threadsafe(self._uvicorn.stop_soon)
+                self._loop.call_soon_threadsafe(self._stop_soon)
         self._thread.join(self.grace + 0.5)
         _join(self._threads(), 0.1)  # idle worker threads end by themselves
         deadline = time.perf_counter() + 1.5
@@ -258,7 +259,16 @@ class LiveServer:
             asyncio.set_event_loop(None)
             self._settled.set()
 
+    def _stop_soon(self) -> None:
+        assert self._uvicorn is not None
+        assert self._main_task is not None
+        if self._uvicorn.started:
+            self._uvicorn.stop_soon()
+        else:  # it waits for a lifespan that may never come to its `yield`
+            self._main_task.cancel()
+
     async def _main(self) -> None:
+        self._main_task = asyncio.current_task()
         self._uvicorn = _Uvicorn(self._config)
         startup = self._uvicorn.startup
 
@@ -386,7 +396,7 @@ def _require_free(port: int) -> None:
 
 def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> None:
     """Raise an exception inside another thread, as soon as it next runs Python code."""
-    set_exception: Callable[[ctypes.c_ulong, ctypes.py_object], int] = ctypes.pythonapi.PyThreadState_SetAsyncExc  # type: ignore[type-arg]
+    set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
     if thread.ident is not None and thread.is_alive():
         set_exception(ctypes.c_ulong(thread.ident), ctypes.py_object(kind))
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from workbench.judge import FILE, Answer, Held, failure_in_words
+from workbench.answer import FILE, Answer, Held, failure_in_words
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Burst, Heartbeat, burst, heartbeat
 from workbench.server import LiveServer, serve

@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from workbench.judge import Answer, TookTooLong
+from workbench.answer import Answer, TookTooLong
 from workbench.judging import NotYet, exercise, ms, quoted
 from workbench.server import serve
 

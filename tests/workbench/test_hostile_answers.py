@@ -1,0 +1,147 @@
+"""Whatever is typed into an exercise: one sentence in time, nothing left running, and the next attempt is clean."""
+
+import asyncio
+import time
+
+import psutil
+import pytest
+
+from workbench import course
+from workbench.exercises import in_words, verdict_on, warm_up
+from workbench.judging import NOT_YET, PASSED, Verdict, find_exercise
+
+FUNCTION, APP = "live_laboratory/burst", "blocking_and_waiting/dependency"
+BURST = "async def burst(url: str, n: int) -> list[float]:\n    "
+
+# name: (exercise, the cell, what the diagnosis must say)
+HOSTILE: dict[str, tuple[str, str, str]] = {
+    "endless loop at import": (FUNCTION, "while True:\n    pass", "running line 2, `while|running line 3, `pass`"),
+    "endless loop in the function": (FUNCTION, BURST + "while True: pass", "did not come back in time"),
+    "endless loop in a handler": (
+        APP,
+        "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/ping')\nasync def ping():\n    while True: pass",
+        "never ends|gave no answer|does not answer",
+    ),
+    "endless loop in a dunder": (FUNCTION, "class A:\n    def __call__(*a):\n        while 1: pass\nburst = A()", "in time"),
+    "deadlock on a thread's lock": (
+        FUNCTION,
+        "import threading\nlock = threading.Lock()\n" + BURST + "lock.acquire()\n    lock.acquire()",
+        "`lock.acquire()`",
+    ),
+    "deadlock on an asyncio lock": (
+        FUNCTION,
+        "import asyncio\n" + BURST + "lock = asyncio.Lock()\n    await lock.acquire()\n    await lock.acquire()",
+        "did not come back in time",
+    ),
+    "time.sleep(600)": (FUNCTION, "import time\n" + BURST + "time.sleep(600)", "`time.sleep(600)`"),
+    "time.sleep(600) at import": (FUNCTION, "import time\ntime.sleep(600)", "`time.sleep(600)`"),
+    "asyncio.sleep(600)": (FUNCTION, "import asyncio\n" + BURST + "await asyncio.sleep(600)", "in time"),
+    "sys.exit() at import": (FUNCTION, "import sys\nsys.exit()", "calls exit()"),
+    "sys.exit() in the function": (FUNCTION, "import sys\n" + BURST + "sys.exit(1)", "raised SystemExit: 1"),
+    "sys.exit() in a handler": (
+        APP,
+        "import sys\nfrom fastapi import FastAPI\napp = FastAPI()\n"
+        "@app.get('/ping')\nasync def ping(): pass\n@app.get('/orders')\nasync def orders(): sys.exit(1)",
+        "SystemExit",
+    ),
+    "os._exit at import": (FUNCTION, "import os\nos._exit(0)", "ended the Python process"),
+    "os._exit in the function": (FUNCTION, "import os\n" + BURST + "os._exit(3)", "ended the Python process"),
+    "kills itself": (FUNCTION, "import os\nos.kill(os.getpid(), 9)", "ended the Python process"),
+    "a crash in C": (FUNCTION, "import ctypes\nctypes.string_at(0)", "ended the Python process"),
+    "endless recursion": (FUNCTION, BURST + "return await burst(url, n)", "RecursionError"),
+    "much memory": (FUNCTION, BURST + "return bytearray(64 << 30)", "MemoryError"),
+    "one call that never returns": (FUNCTION, "10 ** 10 ** 9", "for ever inside one call|did not come back"),
+    "an error at import": (FUNCTION, "import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
+    "an exception at import": (FUNCTION, "1 / 0", "ZeroDivisionError"),
+    "a syntax error": (FUNCTION, "def burst(:", "Python cannot read the cell"),
+    "an empty cell": (FUNCTION, "# nothing", "defines no `burst`"),
+    "a null byte": (FUNCTION, "burst = '\0'", "Python cannot read the cell"),
+    "a missing name": (FUNCTION, BURST + "return [clock() for _ in range(n)]", "name 'clock' is not defined"),
+    "a missing name at import": (FUNCTION, "burst = make_burst()", "`make_burst` is not known in the cell"),
+    "another name": (FUNCTION, "async def burts(url, n): return []", "defines no `burst`"),
+    "a coroutine instead of a function": (FUNCTION, "async def f(): ...\nburst = f()", "is a coroutine"),
+    "a number instead of a function": (FUNCTION, "burst = 42", "is of type int"),
+    "a number instead of an app": (APP, "app = 42", "is of type int"),
+    "the class instead of an app": (APP, "from fastapi import FastAPI\napp = FastAPI", "not an ASGI app"),
+    "a function instead of an app": (APP, "async def app(): ...", "must be the FastAPI app itself"),
+    "a string instead of an app": (APP, "app = 'os:nope'", "is of type str"),
+    "wrong parameters": (FUNCTION, "async def burst(): ...", "TypeError"),
+    "a wrong type is returned": (FUNCTION, BURST + "return 'fast'", "What burst returns is not the latencies"),
+    "a coroutine is returned": (FUNCTION, "async def g(): ...\n" + BURST + "return [g()] * n", "not the latencies"),
+    "a notebook command": (FUNCTION, "%timeit 1\nburst = 1", "A notebook command"),
+    "a shell command": (FUNCTION, "x = 1\n!ls\nburst = 1", "A notebook command"),
+    "asks the keyboard": (FUNCTION, BURST + "return input()", "input() cannot be used"),
+    "a lifespan that raises": (
+        APP,
+        "from fastapi import FastAPI\ndef lifespan(app): raise OSError('no disk')\napp = FastAPI(lifespan=lifespan)",
+        "no disk|did not start",
+    ),
+    "a lifespan that never yields": (
+        APP,
+        "import asyncio\nfrom contextlib import asynccontextmanager\nfrom fastapi import FastAPI\n"
+        "@asynccontextmanager\nasync def lifespan(app):\n    await asyncio.sleep(600)\n    yield\n"
+        "app = FastAPI(lifespan=lifespan)",
+        "has not reached `yield`",
+    ),
+    "a flood of tasks": (
+        FUNCTION,
+        "import asyncio\n" + BURST
+        + "while True:\n        asyncio.create_task(asyncio.sleep(9))\n        await asyncio.sleep(0)",
+        "did not come back",
+    ),
+    "processes of its own": (
+        FUNCTION,
+        "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(601.5)'])\n"
+        + BURST + "while True: pass",
+        "did not come back in time",
+    ),
+    "swallows everything": (
+        FUNCTION,
+        "import time\n" + BURST
+        + "while True:\n        try:\n            time.sleep(1)\n        except BaseException: pass",
+        "`time.sleep(1)`",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    warm_up()
+
+
+def judged(exercise: str, cell: str) -> tuple[Verdict, float]:
+    start = time.perf_counter()
+    verdict = asyncio.run(verdict_on(find_exercise(exercise), f"{course.MARKER}{exercise}\n{cell}"))
+    return verdict, time.perf_counter() - start
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_one_sentence_in_time(name: str) -> None:
+    exercise, cell, sentence = HOSTILE[name]
+    verdict, seconds = judged(exercise, cell)
+    said = in_words(find_exercise(exercise), verdict)
+    assert verdict.state == NOT_YET, said
+    assert any(part in verdict.diagnosis for part in sentence.split("|")), said
+    assert seconds < find_exercise(exercise).deadline + 6, said
+
+
+def test_nothing_is_left_running() -> None:
+    judged(*HOSTILE["processes of its own"][:2])
+    left = [
+        process.info["cmdline"]
+        for process in psutil.process_iter(["cmdline"])
+        if "time.sleep(601.5)" in " ".join(process.info["cmdline"] or [])
+    ]
+    assert left == []
+
+
+def test_the_next_attempt_starts_clean() -> None:
+    judged(*HOSTILE["os._exit in the function"][:2])
+    verdict, _ = judged(FUNCTION, course.answer_cell(FUNCTION))
+    assert verdict.state == PASSED
+
+
+def test_what_the_answer_prints_is_shown_with_the_verdict() -> None:
+    verdict, _ = judged(FUNCTION, BURST + "print('at', n)\n    return 'fast'")
+    assert verdict.printed == "at 8"
+    assert "printed   at 8" in in_words(find_exercise(FUNCTION), verdict)

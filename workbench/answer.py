@@ -1,0 +1,337 @@
+"""What a check gets in its hands: the learner's cell, run as a module, and ways to drive it that always come back."""
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import linecache
+import sys
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType, FrameType, ModuleType, TracebackType
+from typing import Any
+
+from workbench import course
+from workbench.judging import Exercise, NotYet, quoted
+from workbench.load import Call
+from workbench.server import LiveServer, ServeError, running, serve
+
+FILE = "your cell"  # the answer's file name in tracebacks
+MODULE = "answer"
+TIME_TO_LOAD = 4.0  # seconds that the cell gets to run
+
+
+class TookTooLong(Exception):
+    """A call into the answer did not return in time. `where` says in words where it was."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.where = where
+
+
+@dataclass(frozen=True)
+class Held:
+    """A stretch in which the answer's code held the loop without giving it back."""
+
+    seconds: float
+    line: int
+    source: str
+    function: str  # the function of the cell that the line is in
+    task: str  # the coroutine of the cell that ran as a task of its own, "" for a request's task
+    calling: str  # the Python function that the line called, "" for none
+
+    def __str__(self) -> str:
+        return f"line {self.line}, `{self.source}`"
+
+
+class Answer:
+    """What the learner's cell defines, and ways to drive it that always come back."""
+
+    def __init__(self, exercise: Exercise, source: str) -> None:
+        self.exercise = exercise
+        self.source = source
+        self._module: ModuleType | None = None
+
+    async def load(self) -> Any:
+        """Run the cell, the first time, and return what it binds to the name that the exercise asks for.
+
+        A check may set up what the cell needs before. Raises NotYet when the cell cannot be used, TookTooLong
+        when it does not come to its end.
+        """
+        if self._module is None:
+            loading = asyncio.create_task(asyncio.to_thread(load_cell, self.source, self.exercise))
+            done, _ = await asyncio.wait({loading}, timeout=TIME_TO_LOAD)
+            if not done:
+                raise TookTooLong(where_it_is())
+            self._module = loading.result()
+        return getattr(self._module, self.exercise.asks_for)
+
+    def __getitem__(self, name: str) -> Any:
+        """What else the cell binds, after `load`. None where it does not."""
+        return getattr(self._module, name, None)
+
+    def changed(self, function: str) -> bool:
+        """Whether a function of the cell does something else than the starter's, comments and layout aside."""
+        starter = _functions(compile(course.starter_cell(self.exercise.name), FILE, "exec"))
+        mine = _functions(compile(self.source, FILE, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
+        return mine.get(function) != starter.get(function)
+
+    @contextlib.asynccontextmanager
+    async def served(self, **options: Any) -> AsyncIterator[LiveServer]:
+        """Serve the answer's app for the length of the block. Start-up failures become NotYet."""
+        app = await self.load()
+        starting = asyncio.create_task(asyncio.to_thread(serve, app, name="answer", start_timeout=2.5, **options))
+        await asyncio.wait({starting}, timeout=2)
+        where = "" if starting.done() else where_it_is()
+        try:
+            server = await starting
+        except ServeError as error:
+            line = innermost(error.__cause__.__traceback__) if error.__cause__ else None
+            holding = f" Then {where}, and what holds the loop keeps the server from starting." if where else ""
+            raise NotYet(
+                tried="to start a server with your app",
+                expected="an app that starts",
+                seen=place_in_words(line) or where or "no server",
+                diagnosis=f"{error}{holding}",
+            ) from error
+        try:
+            yield server
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(server.stop)
+
+    async def call(self, *args: Any, timeout: float) -> Any:
+        """Call the answer's function as `run` does, and return what it returns."""
+        function = await self.load()
+        return await self.run(lambda: function(*args), timeout=timeout)
+
+    async def run(self, work: Callable[[], Any], *, timeout: float) -> Any:
+        """Call `work` in a thread and a loop of its own; await what it returns, where that can be awaited.
+
+        Raises TookTooLong after `timeout` seconds, else what the work raised.
+        """
+        outcome: list[tuple[bool, Any]] = []
+
+        async def awaited(value: Any) -> Any:
+            return await value
+
+        def thread_main() -> None:
+            try:
+                value = work()
+                outcome.append((True, asyncio.run(awaited(value)) if inspect.isawaitable(value) else value))
+            except BaseException as error:
+                outcome.append((False, error))
+
+        thread = threading.Thread(target=thread_main, name="call", daemon=True)
+        thread.start()
+        await _until(lambda: not thread.is_alive(), timeout)
+        if not outcome:
+            raise TookTooLong(where_it_is())
+        good, value = outcome[0]
+        if not good:
+            raise value
+        return value
+
+    @contextlib.contextmanager
+    def watched(self, server: LiveServer, *, shortest: float = 0.04) -> Iterator[list[Held]]:
+        """Note where the server's loop is held by the answer's code, for `shortest` seconds or more."""
+        held: list[Held] = []
+        ended = threading.Event()
+
+        def watch() -> None:
+            since, key, last = time.perf_counter(), None, None
+            while not ended.is_set():
+                now, here = time.perf_counter(), _held_now(server)
+                if (new := here and here.key) != key:
+                    if last and now - since >= shortest:
+                        held.append(last.held(now - since))
+                    since, key = now, new
+                last = here
+                ended.wait(0.004)
+
+        thread = threading.Thread(target=watch, name="watch", daemon=True)
+        thread.start()
+        try:
+            yield held
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _functions(module: CodeType) -> dict[str, tuple[bytes, tuple[str, ...], tuple[str, ...]]]:
+    codes = [constant for constant in module.co_consts if isinstance(constant, CodeType)]
+    return {code.co_name: (code.co_code, code.co_names, tuple(map(repr, _plain(code.co_consts)))) for code in codes}
+
+
+def _plain(constants: tuple[object, ...]) -> list[object]:
+    return [one.co_name if isinstance(one, CodeType) else one for one in constants]
+
+
+def failure_in_words(call: Call) -> dict[str, str]:
+    """What a call that was not answered with 200 saw, and why, as NotYet's `seen` and `diagnosis`."""
+    error = call.request.error if call.request else None
+    if error is not None:
+        line = innermost(error.__traceback__)
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        return {
+            "seen": f"status 500: {said}" + (f", {place_in_words(line)}" if line else ""),
+            "diagnosis": f"The handler of `{call.path}` raised {said}. Mend that first.",
+        }
+    if call.status is None:
+        return {"seen": call.error or "no answer", "diagnosis": f"`{call.path}` gave no answer: {where_it_is()}."}
+    text = call.body.decode(errors="replace")[:80]
+    return {
+        "seen": f"status {call.status}: `{text}`",
+        "diagnosis": f"`{call.path}` answers with status {call.status}. Its path and what it needs must stay as given.",
+    }
+
+
+@dataclass(frozen=True)
+class _Here:
+    """Where in the cell a server's loop is."""
+
+    key: tuple[int, int]
+    line: int
+    function: str
+    task: str
+    calling: str
+
+    def held(self, seconds: float) -> Held:
+        source = linecache.getline(FILE, self.line).strip()
+        return Held(seconds, self.line, source, self.function, self.task, self.calling)
+
+
+def _held_now(server: LiveServer) -> _Here | None:
+    frame = sys._current_frames().get(server.thread.ident or 0)
+    calling = ""
+    while frame is not None and frame.f_code.co_filename != FILE:
+        calling = frame.f_code.co_name
+        frame = frame.f_back
+    if frame is None:
+        return None
+    task = asyncio.current_task(server.loop) if server.loop else None
+    code = getattr(task.get_coro(), "cr_code", None) if task else None
+    own_task = code.co_name if code is not None and code.co_filename == FILE else ""
+    return _Here((frame.f_lineno, id(frame)), frame.f_lineno, frame.f_code.co_name, own_task, calling)
+
+
+async def _until(condition: Callable[[], bool], timeout: float) -> bool:
+    deadline = time.perf_counter() + timeout
+    while not condition():
+        if time.perf_counter() > deadline:
+            return False
+        await asyncio.sleep(0.002)
+    return True
+
+
+def where_it_is() -> str:
+    """Where the answer's code is now, in words: the line that a thread runs, or at which a task waits."""
+    for frame in sys._current_frames().values():
+        inner: FrameType | None = frame
+        while inner is not None and inner.f_code.co_filename != FILE:
+            inner = inner.f_back
+        if inner is not None and inner.f_code.co_name != "<module>":
+            return f"it is still running {_line_in_words(inner.f_lineno)}"
+        if inner is not None:
+            return f"the cell itself is still running {_line_in_words(inner.f_lineno)}"
+    for loop in [server.loop for server in running()]:
+        for task in asyncio.all_tasks(loop) if loop else ():
+            for waiting in reversed(task.get_stack()):
+                if waiting.f_code.co_filename == FILE:
+                    return f"it is still waiting at {_line_in_words(waiting.f_lineno)}"
+    return "it is busy in what it called or started"
+
+
+def _line_in_words(line: int) -> str:
+    return f"line {line}, `{linecache.getline(FILE, line).strip()}`"
+
+
+def innermost(trace: TracebackType | None) -> int | None:
+    """The line of the cell in which a traceback ends."""
+    lines = [line for frame, line in traceback.walk_tb(trace) if frame.f_code.co_filename == FILE]
+    return lines[-1] if lines else None
+
+
+def place_in_words(line: int | None) -> str:
+    """A line of the cell, with its source."""
+    return _line_in_words(line) if line else ""
+
+
+# running the cell
+
+
+def load_cell(source: str, exercise: Exercise) -> ModuleType:
+    """Run the learner's cell as a module. Raises NotYet, in a sentence, where it cannot be run or used."""
+
+    def refuse(seen: str, diagnosis: str) -> NotYet:
+        return NotYet(
+            tried="to run your cell by itself, as a file would be run",
+            expected=f"a cell that defines `{exercise.asks_for}`",
+            seen=seen,
+            diagnosis=diagnosis,
+        )
+
+    linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
+    try:
+        code = compile(source, FILE, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        if source.lstrip().startswith("%") or (line and linecache.getline(FILE, line).lstrip()[:1] in "%!"):
+            raise refuse(
+                place_in_words(line),
+                "A notebook command (% or !) is in the cell. The answer is plain Python.",
+            ) from None
+        raise refuse(
+            place_in_words(line) or "no Python",
+            f"Python cannot read the cell: {getattr(error, 'msg', error)}.",
+        ) from None
+    module = ModuleType(MODULE)
+    module.__file__ = FILE
+    sys.modules[MODULE] = module
+    try:
+        _execute(code, module)
+    except NameError as error:
+        raise refuse(
+            f"NameError: {error}, {place_in_words(innermost(error.__traceback__))}",
+            f"The name `{error.name}` is not known in the cell. The cell is judged by itself, "
+            "without the rest of the notebook: define or import in it all that it needs.",
+        ) from None
+    except SystemExit:
+        raise refuse("the cell ended its process", "The cell calls exit() while it is run. Leave that out.") from None
+    except BaseException as error:
+        raise refuse(
+            f"{type(error).__name__}, {place_in_words(innermost(error.__traceback__))}".rstrip(", "),
+            f"The cell stops with {type(error).__name__}: {error}".rstrip(": ") + ".",
+        ) from None
+    if not hasattr(module, exercise.asks_for):
+        raise refuse(
+            f"no `{exercise.asks_for}`",
+            f"The cell runs, but defines no `{exercise.asks_for}`. Give the answer that name again.",
+        )
+    _require_kind(exercise.asks_for, getattr(module, exercise.asks_for), refuse)
+    return module
+
+
+def _execute(code: CodeType, module: ModuleType) -> None:
+    result = eval(code, module.__dict__)
+    if inspect.iscoroutine(result):  # the cell awaits at its top level, as notebook cells may
+        asyncio.run(result)
+
+
+def _require_kind(name: str, value: object, refuse: Callable[[str, str], NotYet]) -> None:
+    """The name must be bound to what the exercise asks for: an app for `app`, else something to call."""
+    kind = "the FastAPI app itself" if name == "app" else "a function"
+    if inspect.iscoroutine(value):
+        value.close()
+        raise refuse(
+            f"`{name}` is a coroutine",
+            f"`{name}` is a coroutine: it was called, and not awaited. Bind the name to {kind} instead.",
+        )
+    if not callable(value) or (name == "app" and inspect.isroutine(value)):
+        raise refuse(
+            f"`{name}` is {quoted(value, 40)}, of type {type(value).__name__}",
+            f"`{name}` must be {kind}, and it is of type {type(value).__name__}.",
+        )
