@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -43,10 +44,10 @@ _kernel = _Kernel()
 
 def attach() -> None:
     """Prepare the kernel, when there is one: interrupts, exercise cells, and the state `finish` compares with."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
+    if "IPython" not in sys.modules:
         return
+    from IPython import get_ipython
+
     shell = get_ipython()
     if shell is None or _kernel.ticker is not None:
         return

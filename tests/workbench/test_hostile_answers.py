@@ -22,7 +22,11 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
         "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/ping')\nasync def ping():\n    while True: pass",
         "never ends|gave no answer|does not answer",
     ),
-    "endless loop in a dunder": (FUNCTION, "class A:\n    def __call__(*a):\n        while 1: pass\nburst = A()", "in time"),
+    "endless loop in a dunder": (
+        FUNCTION,
+        "class A:\n    def __call__(*a):\n        while 1: pass\nburst = A()",
+        "in time",
+    ),
     "deadlock on a thread's lock": (
         FUNCTION,
         "import threading\nlock = threading.Lock()\n" + BURST + "lock.acquire()\n    lock.acquire()",

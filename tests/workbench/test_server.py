@@ -235,14 +235,10 @@ async def test_open_streams_and_websockets_do_not_hold_up_the_stop() -> None:
     assert not server.alive
 
 
-@pytest.fixture
-def unconfigured_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logging as in a new kernel: pytest's own handlers on the root logger are away."""
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-
-
-@pytest.mark.usefixtures("unconfigured_logging")
-def test_log_lines_go_to_the_server_and_not_to_the_page(capfd: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_go_to_the_server_and_not_to_the_page(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a new kernel: pytest has put some there
     app = FastAPI()
 
     @app.get("/")
@@ -278,8 +274,8 @@ def test_a_lost_task_exception_is_noted() -> None:
     assert [str(error) for error in server.lost] == ["seen by nobody"]
 
 
-@pytest.mark.usefixtures("unconfigured_logging")
-def test_debug_mode_logs_what_holds_the_loop() -> None:
+def test_debug_mode_logs_what_holds_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     server = serve("app_snippets.blocking_and_waiting.wrong_sleep_in_async_def:app", debug=True)
     get(server, "/report")
     server.stop()
