@@ -16,7 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-KEPT = 20_000  # entries of each kind; older ones are dropped
+KEPT = 5_000  # entries of each kind; older ones are dropped
 PROBE_INTERVAL = 0.01  # seconds between two looks at the loop
 
 MARK = b"x-burst-call"  # the header by which a burst finds its own requests again

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import os
 import re
 import subprocess
@@ -103,7 +104,7 @@ def test_the_text_keeps_its_rules(lesson: Lesson) -> None:
     assert not HEAVY.search(text), HEAVY.search(text)
     levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     assert levels.count(1) == 1
     for heading in ("## Recap", "## In production", "**Predict.**", "· before this:", "You will be able to"):
         assert heading in text

@@ -1,0 +1,43 @@
+# make lab · make test · make notebooks [CHECK=1] · make bench · make venv · make requirements
+# Needs Python 3.11 or newer, and make. Everything else comes into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help lab test notebooks bench venv requirements
+
+help:
+	@echo "make lab            open the course in JupyterLab, on the first lesson"
+	@echo "make test           prove all of it: notebooks, exercises, bench, browser"
+	@echo "make notebooks      build and execute the notebooks; CHECK=1 only compares"
+	@echo "make bench          print the table of figures"
+	@echo "make venv           make or update .venv"
+	@echo "make requirements   compile requirements.txt from pyproject.toml"
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks/00_live_laboratory.ipynb
+
+test: $(READY)
+	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 || echo "The browser tests need Chromium, and are skipped without it: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
+	$(BIN)/python -m pytest --nbval
+
+notebooks: $(READY)
+	$(BIN)/python -m workbench.build $(if $(CHECK),--check)
+
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks
+
+venv: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "This course needs Python 3.11 or newer, and '$(PYTHON)' is not: make PYTHON=python3.13 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt --editable .
+	$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" >/dev/null 2>&1
+	@touch $(READY)
+
+requirements: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-emit-index-url --extra develop --custom-compile-command "make requirements" pyproject.toml -o requirements.txt
+	cp requirements.txt binder/requirements.txt
