@@ -90,14 +90,37 @@ class Opened:
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.wait_for_function(
             """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
-                       if (document.querySelector("[data-mime-type='application/vnd.jupyter.error']")) return true;
+                       const model = window.jupyterapp.shell.currentWidget.content.model.toJSON();
+                       if (model.cells.some(cell => cell.outputs?.some(one => one.output_type === 'error'))) return true;
                        return prompts.length && prompts.every(one => /\\[\\d+\\]/.test(one.textContent)); }""",
             timeout=timeout * 1000,
         )
 
+    def run_cells(self, sources: dict[int, str]) -> None:
+        """Replace the notebook by the import cell and these cells, run them, wait until the kernel is idle."""
+        cells = ["from workbench import *", *sources.values()]
+        self.page.evaluate(
+            """async (cells) => {
+                const model = window.jupyterapp.shell.currentWidget.content.model.sharedModel;
+                while (model.cells.length) model.deleteCell(0);
+                for (const source of cells) model.addCell({cell_type: 'code', source});
+                await window.jupyterapp.commands.execute('notebook:run-all-cells').catch(() => {}); }""",
+            cells,
+        )
+        self.page.wait_for_function(
+            """count => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
+                        .filter(one => /\\[\\d+\\]/.test(one.textContent)).length === count""",
+            arg=len(cells),
+            timeout=60_000,
+        )
+
     def errors(self) -> list[str]:
-        """The text of every error output on the page."""
-        return self.page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+        """The text of every error output, as it is shown."""
+        return self.page.evaluate(
+            """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells
+                     .flatMap(cell => cell.outputs ?? []).filter(one => one.output_type === 'error')
+                     .map(one => one.traceback.join('\\n'))"""
+        )
 
     def screenshot(self, name: str) -> Path:
         """The whole notebook from top to bottom as a PNG among the test artefacts."""
