@@ -5,8 +5,9 @@ from workbench.claims import ClaimFailed, claim
 from workbench.exercises import check, hint, progress, solution
 from workbench.load import Burst, Call, Heartbeat, burst, heartbeat
 from workbench.notebook import finish
-from workbench.pictures import bars, timeline
+from workbench.pictures import Span, bars, children, gauge, timeline
 from workbench.server import LiveServer, ServeError, serve
+from workbench.upstream import Reply, Upstream, upstream
 
 __all__ = [
     "Burst",
@@ -14,18 +15,24 @@ __all__ = [
     "ClaimFailed",
     "Heartbeat",
     "LiveServer",
+    "Reply",
     "ServeError",
+    "Span",
+    "Upstream",
     "bars",
     "burst",
     "check",
+    "children",
     "claim",
     "finish",
+    "gauge",
     "heartbeat",
     "hint",
     "progress",
     "serve",
     "solution",
     "timeline",
+    "upstream",
 ]
 
 _notebook.attach()

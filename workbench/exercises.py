@@ -65,7 +65,7 @@ async def check(name: str) -> None:
             raise NotAttempted(exercise)
         _show(
             exercise,
-            Verdict(NOT_ATTEMPTED, summary="Change the cell above, run it, then run this one. hint() helps."),
+            Verdict(NOT_ATTEMPTED, summary="Change the cell above, run it, then run this one."),
         )
         return
     verdict = await verdict_on(exercise, source)
@@ -100,13 +100,14 @@ def solution(name: str) -> None:
     print(course.answer_cell(exercise.name))
 
 
-def progress() -> None:
-    """Show every exercise of the course and its state."""
+def progress(lesson: str | None = None) -> None:
+    """Show every exercise and its state: of one lesson, or of the whole course."""
     states = _kept()
+    chosen = [course.lesson(lesson)] if lesson else course.lessons()
     rows = [
         (one, states.get(one.name, {}).get("state", NOT_ATTEMPTED))
-        for lesson in course.lessons()
-        for one in exercises_of(lesson.slug)
+        for one_lesson in chosen
+        for one in exercises_of(one_lesson.slug)
     ]
     done = sum(state == PASSED for _, state in rows)
     head = f"{done} of {len(rows)} exercises passed"

@@ -5,7 +5,8 @@ matplotlib is imported when the first picture is drawn: it costs seconds that no
 
 import io
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workbench.load import Burst
@@ -90,6 +91,66 @@ def bars(values: Mapping[str, float], *, title: str, unit: str = "s", limit: flo
     axes.set_xlabel({"s": "seconds", "ms": "milliseconds"}.get(unit, unit))
     said = "; ".join(f"{name}: {_number(value, unit)}" for name, value in values.items())
     _show(figure, f"Bars: {title}. {said}.")
+
+
+@dataclass(frozen=True)
+class Span:
+    """One piece of work for `children`: `start` and `end` in seconds; "done", "cancelled" or "failed"."""
+
+    name: str
+    start: float
+    end: float
+    state: str = "done"
+
+
+def children(spans: Sequence[Span], *, title: str) -> None:
+    """Draw pieces of work as bars on one time axis, with those that were cancelled or failed marked.
+
+    title: the finding, in words. Times are shown since the first start.
+    """
+    figure = _figure(1.3 + 0.4 * len(spans), title)
+    axes = figure.add_subplot()
+    begin = min(span.start for span in spans)
+    looks = {"done": (FREE, ""), "cancelled": (WAITING, "xx"), "failed": (HELD, "//")}
+    for place, span in enumerate(spans):
+        colour, hatch = looks[span.state]
+        axes.barh(
+            place, span.end - span.start, left=span.start - begin, height=0.6, color=colour, hatch=hatch,
+            edgecolor=INK if span.state == "cancelled" else "white", linewidth=0.5,
+        )  # fmt: skip
+        mark = {"done": "✔ done", "cancelled": "✘ cancelled", "failed": "✘ failed"}[span.state]
+        axes.annotate(mark, (span.end - begin, place), xytext=(6, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(len(spans)), [span.name for span in spans])
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(span.end - begin for span in spans) * 1.18)
+    axes.set_xlabel("seconds")
+    _show(figure, f"Children: {title}. " + "; ".join(f"{span.name}: {span.state}" for span in spans) + ".")
+
+
+def gauge(
+    samples: Mapping[str, Sequence[tuple[float, float]]], *, title: str, label: str, limit: float | None = None
+) -> None:
+    """Draw one or more quantities over time as steps, each a list of (seconds, value) under its name.
+
+    title: the finding, in words. label: what the values are, with their unit. limit: drawn as a dashed line.
+    """
+    figure = _figure(2.9, title)
+    axes = figure.add_subplot()
+    begin = min(at for points in samples.values() for at, _ in points)
+    for (name, points), colour, style in zip(samples.items(), (HELD, FREE, INK), ("-", "--", ":"), strict=False):
+        axes.step(
+            [at - begin for at, _ in points], [value for _, value in points], where="post",
+            color=colour, linestyle=style, linewidth=2, label=name,
+        )  # fmt: skip
+    if limit is not None:
+        axes.axhline(limit, color=INK, linestyle="--", linewidth=1)
+        axes.annotate(f"limit {limit:g}", (0, limit), xytext=(3, 3), textcoords="offset points", fontsize=8)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel(label)
+    if len(samples) > 1:
+        axes.legend(frameon=False, fontsize=8.5)
+    _show(figure, f"Gauge: {title}. {label} over time: {', '.join(samples)}.")
 
 
 def _draw_calls(axes: "Axes", burst: Burst, lags: list[Lag], name: str) -> None:

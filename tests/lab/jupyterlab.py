@@ -91,7 +91,8 @@ class Opened:
         self.page.wait_for_function(
             """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
                        const model = window.jupyterapp.shell.currentWidget.content.model.toJSON();
-                       if (model.cells.some(cell => cell.outputs?.some(one => one.output_type === 'error'))) return true;
+                       const failed = cell => cell.outputs?.some(one => one.output_type === "error");
+                       if (model.cells.some(failed)) return true;
                        return prompts.length && prompts.every(one => /\\[\\d+\\]/.test(one.textContent)); }""",
             timeout=timeout * 1000,
         )
