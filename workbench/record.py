@@ -75,6 +75,16 @@ class Record:
         """The requests whose burst mark starts with `prefix`."""
         return [request for request in list(self.requests) if (request.mark or "").startswith(prefix)]
 
+    def peak(self) -> int:
+        """The most requests that were in flight at once."""
+        edges = [(one.arrived, 1) for one in list(self.requests)]
+        edges += [(one.done, -1) for one in list(self.requests) if one.done is not None]
+        in_flight = most = 0
+        for _, step in sorted(edges):
+            in_flight += step
+            most = max(most, in_flight)
+        return most
+
     def lags_between(self, start: float, end: float) -> list[Lag]:
         """The lags that overlap the window from `start` to `end`."""
         return [lag for lag in list(self.lags) if lag.due <= end and lag.due + lag.held >= start]

@@ -20,6 +20,7 @@ from workbench.server import LiveServer, serve
 LONGEST_PING = 0.15  # seconds; one blocking call in each of ten handlers makes a ping wait 0.4 s or more
 CERTAIN = 0.35  # seconds: a ping this long was held up by the answer, not by a busy machine
 QUIET = 0.08  # seconds; a monitor that counts its own sleep of 0.1 s is above it
+WALL = 0.7  # seconds for ten calls at once; taking turns, they need 1 s or more
 ATTEMPTS = 3
 TRIED = "10 calls at once, with a heartbeat on /ping"
 
@@ -77,7 +78,7 @@ def require_answers(trial: Trial, path: str, expected: Any) -> None:
     ],
 )
 async def report(answer: Answer) -> str:
-    """Ten concurrent reports within half a second, the service's own figures, no ping above the bound."""
+    """Ten concurrent reports in the time of a few, the service's own figures, no ping above the bound."""
     figures = FastAPI()
     orders = secrets.randbelow(1_000_000)
 
@@ -89,7 +90,7 @@ async def report(answer: Answer) -> str:
     with serve(figures, name="figures") as upstream:
         os.environ["FIGURES_URL"] = upstream.url
         async with answer.served() as server:
-            trial = await calm_trial(answer, server, "/report", wall=0.5)
+            trial = await calm_trial(answer, server, "/report", wall=WALL)
         if any(call.status == 500 for call in trial.burst.calls) and trial.held:
             raise NotYet(
                 tried=TRIED,
@@ -107,10 +108,10 @@ async def report(answer: Answer) -> str:
                 seen=f"one ping waited {ms(trial.beat.longest)}",
                 diagnosis=_who_holds(trial.held),
             )
-    if trial.burst.wall > 0.5:
+    if trial.burst.wall > WALL:
         raise NotYet(
             tried=TRIED,
-            expected="ten answers within 0.5 s",
+            expected=f"ten answers within {WALL} s",
             seen=f"the last one after {trial.burst.wall:.2f} s",
             diagnosis="The loop is free, but the calls still take turns: something lets only a few of them in at a "
             "time, a lock or one connection for all.",
@@ -163,7 +164,7 @@ async def dependency(answer: Answer) -> str:
     async with answer.served() as server:
         async with server.client(headers={"token": "secret-2"}) as client:
             named = await client.get("/orders")
-        trial = await calm_trial(answer, server, "/orders", wall=0.5)
+        trial = await calm_trial(answer, server, "/orders", wall=WALL)
     require_answers(trial, "/orders", {"user": "nobody", "currency": "EUR"})
     if named.status_code != 200 or named.json() != {"user": "grace", "currency": "EUR"}:
         raise NotYet(
@@ -180,10 +181,10 @@ async def dependency(answer: Answer) -> str:
             seen=f"one ping waited {ms(trial.beat.longest)}",
             diagnosis=_which_dependency(answer, trial.held),
         )
-    if trial.burst.wall > 0.5:
+    if trial.burst.wall > WALL:
         raise NotYet(
             tried=TRIED.replace("calls", "calls of /orders"),
-            expected="ten answers within 0.5 s",
+            expected=f"ten answers within {WALL} s",
             seen=f"the last one after {trial.burst.wall:.2f} s",
             diagnosis="The loop is free, but the calls take turns now: something lets only one of them in at a time.",
         )
@@ -238,13 +239,18 @@ async def lag(answer: Answer) -> str:
             if quiet >= QUIET:
                 continue
             watching = [task for task in asyncio.all_tasks(server.loop) if _of_the_cell(task)]  # type: ignore[arg-type]
-            await client.get("/bad")
-            peak, until = 0.0, time.perf_counter() + 0.35
-            while peak < 0.14 and time.perf_counter() < until:
-                peak = max(peak, await _longest_lag(client))
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.25)
-            last = await _longest_lag(client)
+            for _ in range(ATTEMPTS):  # what is forgotten soon may be missed once
+                await client.get("/bad")
+                peak, until = 0.0, time.perf_counter() + 0.3
+                while peak < 0.14 and time.perf_counter() < until:
+                    peak = max(peak, await _longest_lag(client))
+                    await asyncio.sleep(0.01)
+                if peak >= 0.14:
+                    break
+            lowest = peak
+            for _ in range(5):
+                await asyncio.sleep(0.05)
+                lowest = min(lowest, await _longest_lag(client))
             threads = [one for one in threading.enumerate() if _runs_the_cell(one)]
         break
     else:
@@ -256,7 +262,7 @@ async def lag(answer: Answer) -> str:
             "the sleep took beyond what was asked for.",
         )
     common: dict[str, str] = {
-        "tried": "`GET /bad`, which holds the loop for 250 ms, then `/lag`, twice",
+        "tried": "`GET /bad`, which holds the loop for 250 ms, then `/lag` for a while",
         "expected": "a longest lag of 140 ms or more, and it stays",
     }
     if peak < 0.14:
@@ -273,13 +279,13 @@ async def lag(answer: Answer) -> str:
         else:
             why = "The monitor runs, but it does not notice: compare the clock before and after its own sleep."
         raise NotYet(**common, seen=f"at most {ms(peak)}", diagnosis=why)
-    if last < 0.14:
+    if lowest < peak:
         raise NotYet(
             **common,
-            seen=f"{ms(peak)}, then {ms(last)}",
+            seen=f"{ms(peak)}, then {ms(lowest)}",
             diagnosis="The stall is seen and forgotten: only the last value is kept. Keep the longest one.",
         )
-    return f"Free loop: {ms(quiet)}. After /bad: {ms(last)}."
+    return f"Free loop: {ms(quiet)}. After /bad: {ms(lowest)}."
 
 
 async def _longest_lag(client: httpx.AsyncClient) -> float:

@@ -45,6 +45,7 @@ async def test_a_burst_overlaps_and_pairs_each_call_with_what_the_server_saw() -
         result = await burst(server, "/wait", 10)
     assert result.statuses == [200] * 10
     assert result.wall < 5 * 0.2
+    assert server.record.peak() == 10
     for call in result.calls:
         assert call.latency >= 0.2
         assert call.request is not None
