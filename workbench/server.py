@@ -13,6 +13,7 @@ import functools
 import gc
 import importlib
 import inspect
+import os
 import socket
 import sys
 import threading
@@ -351,6 +352,7 @@ def serve(
         old.stop()
     _require_free(port)
     _settle_heap()
+    _keep_proxies_out()
     logs.install()
     server = LiveServer(app, name=name, port=port, grace=grace, debug=debug)
     server.start(start_timeout)
@@ -365,6 +367,13 @@ def _settle_heap() -> None:
     They stay anyway, and walking through them would cost a server in this process a tenth of its requests.
     """
     gc.freeze()
+
+
+@functools.cache
+def _keep_proxies_out() -> None:
+    """Where the machine has an HTTP proxy, keep clients in this process from asking it for loopback."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), HOST]))
 
 
 def _asgi(app: Any) -> ASGIApp:

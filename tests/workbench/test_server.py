@@ -300,3 +300,9 @@ def test_nothing_leaks_in_a_thousand_servers() -> None:
     assert threading.active_count() == threads
     assert process.num_fds() <= descriptors + 2
     assert process.memory_info().rss < memory + 20e6
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # where nobody listens
+    with serve(app_with_lifespan()) as server:
+        assert httpx.get(server.url).json() == "here"
