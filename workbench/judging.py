@@ -78,7 +78,7 @@ def exercise(title: str, *, asks_for: str, hints: list[str], deadline: float = 1
     """
 
     def declare(check: "Check") -> "Check":
-        slug = check.__module__.split(".")[-2]
+        slug = check.__module__.split(".")[1]  # app_snippets.<slug>.checks, or a module in that package
         name = f"{slug}/{check.__name__}"
         siblings = [known for known in _registry if known.startswith(f"{slug}/") and known != name]
         number = f"{course.lesson(slug).number}.{len(siblings) + 1}"
