@@ -37,4 +37,4 @@ def test_nested_loops_tells_what_the_patch_does() -> None:
         "after apply(): it ran",
         "tasks are written in Python",
     ]
-    assert float(said[4].rpartition(" ")[2]) > 0
+    assert float(said[4].rpartition(" ")[2]) > 1.2
