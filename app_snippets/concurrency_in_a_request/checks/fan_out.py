@@ -1,0 +1,261 @@
+"""How the exercise "Two hundred, ten at a time" is judged."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+from app_snippets.concurrency_in_a_request.checks.common import (
+    ATTEMPTS,
+)
+from workbench.answer import Answer, innermost, place_in_words
+from workbench.judging import NotYet, exercise, ms, quoted
+
+LIMIT = 10
+QUICK, LONG = 0.01, 0.15  # seconds; every tenth id takes long
+ENOUGH = 1.0  # seconds for 200 ids, of which ideal use of ten places takes half, and rounds of ten three times as long
+
+
+@dataclass
+class _Service:
+    """What `fetch` asks. It counts who is in."""
+
+    seconds: dict[int, float]
+    fails: int | None = None
+    begun: list[int] = field(default_factory=list)
+    in_flight: int = 0
+    peak: int = 0
+    rounds: int = 0  # how often somebody came in while nobody was
+
+    async def fetch(self, id: int) -> str:
+        self.begun.append(id)
+        self.rounds += self.in_flight == 0
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            await asyncio.sleep(self.seconds[id])
+            if id == self.fails:
+                raise ConnectionError(f"no price for {id}")
+        finally:
+            self.in_flight -= 1
+        return f"price of {id}"
+
+
+@dataclass
+class _Made:
+    """What the answer made use of: only to choose the words."""
+
+    semaphores: int = 0
+    groups: int = 0
+
+
+@contextlib.contextmanager
+def _noting() -> Iterator[_Made]:
+    made = _Made()
+    new_semaphore, enter_group = asyncio.Semaphore.__init__, asyncio.TaskGroup.__aenter__
+
+    def init(self: asyncio.Semaphore, value: int = 1) -> None:
+        made.semaphores += 1
+        new_semaphore(self, value)
+
+    async def enter(self: asyncio.TaskGroup) -> asyncio.TaskGroup:
+        made.groups += 1
+        return await enter_group(self)
+
+    with patch.object(asyncio.Semaphore, "__init__", init), patch.object(asyncio.TaskGroup, "__aenter__", enter):
+        yield made
+
+
+@dataclass
+class _Outcome:
+    seconds: float
+    value: Any = None
+    error: BaseException | None = None
+    in_time: bool = True
+    left: int = 0  # in flight when it came back
+    begun_after: int = 0
+
+
+async def _fetched(answer: Answer, service: _Service, ids: list[int], *, seconds: float) -> _Outcome:
+    """Await fetch_all in a loop of its own, and look a moment longer at what it left behind."""
+    fetch_all = await answer.load()
+
+    async def drive() -> _Outcome:
+        started = time.perf_counter()
+        outcome = _Outcome(seconds)
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                outcome.value = fetch_all(ids, service.fetch)
+                if not isinstance(outcome.value, list):
+                    outcome.value = await outcome.value
+        except (Exception, asyncio.CancelledError) as error:
+            outcome.error = error
+            outcome.in_time = not (isinstance(error, TimeoutError) and limit.expired())
+        outcome.seconds = time.perf_counter() - started
+        outcome.left, begun = service.in_flight, len(service.begun)
+        await asyncio.sleep(0.1)
+        outcome.begun_after = len(service.begun) - begun
+        return outcome
+
+    return await answer.run(drive, timeout=seconds + 1)  # type: ignore[no-any-return]
+
+
+@exercise(
+    "Two hundred, ten at a time",
+    asks_for="fetch_all",
+    hints=[
+        "A semaphore has places. How many semaphores must there be for two hundred calls to share ten places?",
+        "What is a place taken for, and how long: for making a task, or for the call? And when one call fails, who "
+        "ends the others: gather or TaskGroup?",
+        "A function that does `async with places: return await fetch(id)`, and a TaskGroup with a task of it per id.",
+    ],
+)
+async def fan_out(answer: Answer) -> str:
+    """200 ids with every tenth slow, then ids of which one fails: peak, time, order, and what is left behind."""
+    ids = random.sample(range(1000, 10_000), 200)
+    with _noting() as made:
+        for attempt in range(1, ATTEMPTS + 1):
+            service = _Service({id: LONG if place % 10 == 0 else QUICK for place, id in enumerate(ids)})
+            given = list(ids)
+            outcome = await _fetched(answer, service, given, seconds=2.0)
+            if outcome.seconds <= ENOUGH or not outcome.in_time or service.peak != LIMIT or attempt == ATTEMPTS:
+                break
+        _require_bounded(service, outcome, made, len(ids))
+        _require_results(service, outcome, ids, given)
+        await _require_end_on_failure(answer)
+    return f"200 results in {ms(outcome.seconds)}, never more than {service.peak} in flight, and none after a failure."
+
+
+def _require_bounded(service: _Service, outcome: _Outcome, made: _Made, n: int) -> None:
+    tried = "200 ids, of which every tenth takes 150 ms and the others 10 ms"
+    if outcome.error is not None and outcome.in_time:
+        line = place_in_words(innermost(outcome.error.__traceback__))
+        kind = f"{type(outcome.error).__name__}: {outcome.error}".rstrip(": ")
+        raise NotYet(
+            tried=tried,
+            expected="200 results",
+            seen=", ".join(part for part in (kind, line) if part),
+            diagnosis=f"fetch_all raised {kind}, though no fetch failed."
+            + (" It must be awaitable: keep it an `async def`." if "await" in str(outcome.error) else ""),
+        )
+    if not service.begun:
+        raise NotYet(
+            tried=tried,
+            expected="each id fetched",
+            seen="no id was fetched" + ("" if outcome.in_time else ", and fetch_all never came back"),
+            diagnosis="Nothing awaited a fetch: `fetch(id)` without await is a call that has not begun."
+            if outcome.in_time
+            else "fetch_all waits before the first fetch for something that never comes.",
+        )
+    if service.peak > LIMIT:
+        if made.semaphores > 1:
+            why = (
+                f"{made.semaphores} semaphores were made, one for each item or so. Each of them lets its own item in: "
+                "nobody shares its places. Make one, before the calls, and let all of them use it."
+            )
+        elif service.peak < n:
+            why = f"There is a bound, and it is not {LIMIT}: up to {service.peak} calls ran at the same time."
+        elif made.semaphores:
+            why = (
+                "There is one semaphore, and no fetch runs inside it: its place is given back before the call has "
+                "begun. Making a task takes no time; the place must be held while fetch is awaited."
+            )
+        elif made.groups:
+            why = (
+                "A TaskGroup ends its children together. It does not bound how many of them run: all 200 began at once."
+            )
+        else:
+            why = "gather makes a task of each call, and all of them begin at once. Something must make them wait."
+        raise NotYet(tried=tried, expected="at most 10 in flight", seen=f"{service.peak} in flight", diagnosis=why)
+    if service.peak < LIMIT:
+        raise NotYet(
+            tried=tried,
+            expected="ten in flight while there is something to do",
+            seen=f"at most {service.peak} in flight",
+            diagnosis="They are fetched one after another: each is awaited before the next one begins."
+            if service.peak == 1
+            else f"The bound holds, and is tighter than it must be: only {service.peak} of ten places are used.",
+        )
+    if outcome.seconds > ENOUGH:
+        if service.rounds > 5:
+            why = (
+                "The ids are fetched in rounds: ten begin, and the next ten begin when all of those have ended. One "
+                "slow id keeps nine places empty. The next one should begin as soon as any has ended."
+            )
+        elif len(service.begun) == LIMIT:
+            why = "Ten were fetched, and no other began: the places that were taken are not given back."
+        elif len(service.begun) >= n and outcome.left == 0:
+            why = "Each fetch was over in time, and fetch_all did not come back: it waits for something else."
+        else:
+            why = "Ten places are there, and they are not used all the time: something waits between two calls."
+        raise NotYet(
+            tried=tried,
+            expected=f"200 results within {ms(ENOUGH)}",
+            seen=ms(outcome.seconds) if outcome.in_time else f"no result after {ms(outcome.seconds)}",
+            diagnosis=why,
+        )
+
+
+def _require_results(service: _Service, outcome: _Outcome, ids: list[int], given: list[int]) -> None:
+    tried = "200 ids"
+    if given != ids:
+        raise NotYet(
+            tried=tried,
+            expected="the caller's list as it was",
+            seen=f"a list of {len(given)} ids after the call",
+            diagnosis="The list of ids was used up. It belongs to the caller: work on an iterator or a copy of it.",
+        )
+    expected = [f"price of {id}" for id in ids]
+    if outcome.value == expected:
+        return
+    value = outcome.value
+    if not isinstance(value, list):
+        why = f"fetch_all returned {quoted(value, 40)}. It is to return the list of results."
+        if value is None:
+            why = "All was fetched, and fetch_all returned nothing: the results must be returned, as a list."
+    elif value and any(isinstance(one, asyncio.Future) for one in value):
+        why = "The list holds tasks. A finished task gives what it came to with result()."
+    elif sorted(map(str, value)) == sorted(expected):
+        why = (
+            "All results are there, in the order in which they came in. Nobody can tell which belongs to which id: "
+            "return them in the order of the ids."
+        )
+    else:
+        why = f"There are {len(value)} results, and they are not what fetch returned for the ids."
+    raise NotYet(tried=tried, expected="200 results in the order of the ids", seen=quoted(value, 60), diagnosis=why)
+
+
+async def _require_end_on_failure(answer: Answer) -> None:
+    ids = random.sample(range(1000, 10_000), 60)
+    service = _Service(dict.fromkeys(ids, 0.05), fails=ids[4])
+    service.seconds[ids[4]] = 0.02
+    outcome = await _fetched(answer, service, list(ids), seconds=1.5)
+    tried = "60 ids, of which the fifth fails"
+    if not outcome.in_time:
+        raise NotYet(
+            tried=tried,
+            expected="its error",
+            seen="fetch_all did not come back",
+            diagnosis="When a fetch fails, fetch_all waits for ever: the one that failed never says that it is done, "
+            "and nobody looks whether it still lives.",
+        )
+    if outcome.error is None:
+        raise NotYet(
+            tried=tried,
+            expected="its error comes out of fetch_all",
+            seen=f"a result, {quoted(outcome.value, 60)}",
+            diagnosis="One fetch failed, and fetch_all kept quiet about it. A caller takes what is returned for "
+            "prices: let the error out.",
+        )
+    if outcome.left or outcome.begun_after:
+        raise NotYet(
+            tried=tried,
+            expected="no fetch left running, and none begun, after the error",
+            seen=f"{outcome.left} still in flight, and {outcome.begun_after} more begun after it",
+            diagnosis="The error came out, and the others went on behind the caller's back. gather does not end its "
+            "siblings when one fails; a TaskGroup cancels them, and waits until they have ended.",
+        )

@@ -1,0 +1,252 @@
+"""How the exercise "Not found, from the inside" is judged."""
+
+import ast
+import asyncio
+import os
+import random
+import time
+from dataclasses import dataclass, replace
+
+from app_snippets.concurrency_in_a_request.checks.common import (
+    Noisy,
+    abandoned,
+    called,
+    calmly,
+    error_of,
+    failed_in_words,
+    leaves,
+    parsed,
+    said,
+)
+from workbench.answer import Answer, innermost
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Call
+from workbench.server import LiveServer
+from workbench.upstream import Reply, Upstream, upstream
+
+SOON = 0.3  # seconds for an answer that is known after 0.03; what it must not wait for takes 0.6
+
+
+@exercise(
+    "Not found, from the inside",
+    asks_for="app",
+    hints=[
+        "Print the type of what leaves the TaskGroup, and what is in its `exceptions`. What is in those of `offer`?",
+        "`except*` looks into all levels of a group. What comes out when two `except*` blocks raise?",
+        "One `except* HTTPException`, one `except* httpx.HTTPError`. Note the status in them. Raise after both.",
+    ],
+)
+async def not_found(answer: Answer) -> str:
+    """A missing text, a missing price, nothing there, a broken service, a mixture: status, and what is left over."""
+    with upstream({}, name="services") as services:
+        os.environ["SERVICES_URL"] = services.url
+        async with answer.served() as server:
+            trials = _NotFound(answer, server, services)
+            await trials.complete()
+            await calmly(trials.text_missing)
+            await calmly(trials.price_missing)
+            await calmly(trials.nothing)
+            await calmly(trials.broken)
+            both = await calmly(trials.both)
+    return f"404 from each level and from both at once, 502 where a service is down, {both.status} for a mixture."
+
+
+MISSING, DOWN, SLOW = Reply(0.03, {"detail": "nothing here"}, 404), Reply(0.03, status=503), Reply(0.6, 7)
+HOLD = 0.22  # seconds
+MISSING_LATER, DOWN_LATER = replace(MISSING, seconds=0.12), replace(DOWN, seconds=0.12)  # within the hold
+RAISED_INSIDE = (
+    "You raise inside the `except*` blocks. Both of them ran, and two exceptions that are raised there are put into a "
+    "group again. Note the status in the blocks, and raise once, after them."
+)
+
+
+@dataclass
+class _NotFound:
+    answer: Answer
+    server: LiveServer
+    services: Upstream
+
+    async def ask(self, name: str, text: Reply, price: Reply, stock: Reply) -> Call:
+        replies = {f"/texts/{name}": text, f"/prices/{name}": price, f"/stock/{name}": stock}
+        return await called(self.server, self.services, f"/products/{name}", replies)
+
+    async def ask_in_one_moment(self, name: str, text: Reply, price: Reply, stock: Reply) -> Call:
+        """As `ask`, and the server's loop is held while the answers come in, so that it sees all of them at once."""
+        asking = asyncio.create_task(self.ask(name, text, price, stock))
+        until = time.perf_counter() + 0.3
+        await asyncio.sleep(0)  # it begins the log anew
+        while len(self.services.asked) < 3 and time.perf_counter() < until:
+            await asyncio.sleep(0.001)
+        if self.server.loop is not None:
+            self.server.loop.call_soon_threadsafe(time.sleep, HOLD)
+        return await asking
+
+    async def complete(self) -> None:
+        number = random.randrange(1000)
+        call = await self.ask("lamp", Reply(0.02, "a lamp"), Reply(0.02, number), Reply(0.02, 3))
+        expected = {"text": "a lamp", "offer": {"price": number, "stock": 3}}
+        if call.status != 200:
+            raise NotYet(tried="`/products/lamp`, which is there", expected="status 200", **failed_in_words(call))
+        if parsed(call) != expected:
+            raise NotYet(
+                tried="`/products/lamp`, which is there",
+                expected=f"`{expected}`",
+                seen=said(call),
+                diagnosis="The product is complete at the services, and the answer is not what it was. Only what "
+                "happens when something is missing is to be changed.",
+            )
+
+    async def text_missing(self) -> Call:
+        tried = "`/products/ghost`, whose text is not there"
+        call = await self.ask("ghost", MISSING, SLOW, SLOW)
+        self._require_404(call, tried, self._still_a_group(call))
+        await self._require_quiet(call, tried, {"/prices/ghost", "/stock/ghost"})
+        return call
+
+    async def price_missing(self) -> Call:
+        tried = "`/products/gift`, whose price is not there"
+        call = await self.ask("gift", SLOW, MISSING, SLOW)
+        self._require_404(
+            call,
+            tried,
+            "A missing text is a 404 now, a missing price is not. Its HTTPException is one level deeper: `offer` has a "
+            "group of its own, so what leaves your group holds a group. except* and split() look into all levels.",
+        )
+        await self._require_quiet(call, tried, {"/texts/gift", "/stock/gift"})
+        return call
+
+    async def nothing(self) -> Call:
+        call = await self.ask_in_one_moment("nothing", MISSING_LATER, MISSING_LATER, MISSING_LATER)
+        self._require_404(
+            call,
+            "`/products/nothing`, of which text, price and stock are not there",
+            "One that is missing is a 404, several at once are not. They can fail in the same moment, and then the "
+            "group holds more than one exception, and one of them may be a group.",
+        )
+        return call
+
+    async def broken(self) -> Call:
+        tried = "`/products/broken`, while the price service answers with 503"
+        call = await self.ask("broken", SLOW, DOWN, SLOW)
+        if call.status == 404:
+            why = (
+                "A service is down, and the caller is told that the product does not exist. Not everything that leaves "
+                "a group is a 404: look at what is in it."
+            )
+        elif call.status == 500 and {"HTTPStatusError"} == {type(leaf).__name__ for leaf in leaves(error_of(call))}:
+            why = (
+                "What is missing is answered well. What `ask` raises where a service is down still leaves the handler."
+            )
+        else:
+            why = "A service is down: the status for that is 502."
+        if call.status != 502:
+            raise NotYet(tried=tried, expected="status 502", seen=self._seen(call), diagnosis=why)
+        await self._require_quiet(call, tried, {"/texts/broken", "/stock/broken"})
+        return call
+
+    async def both(self) -> Call:
+        call = await self.ask_in_one_moment("both", MISSING_LATER, DOWN_LATER, SLOW)
+        if call.status not in (404, 502):
+            raise NotYet(
+                tried="`/products/both`, whose text is not there, while the price service is down",
+                expected="status 404 or 502",
+                seen=self._seen(call),
+                diagnosis=RAISED_INSIDE
+                if self._raised_outside_ask(call)
+                else "Each of the two failures alone is answered well, both in the same moment are not: the group "
+                "holds one of each then, and only one of them was taken out of it.",
+            )
+        return call
+
+    def _require_404(self, call: Call, tried: str, why: str) -> None:
+        if call.status == 404:
+            return
+        kinds = {type(leaf).__name__ for leaf in leaves(error_of(call))}
+        if call.request is not None and call.request.cancelled:
+            why = (
+                "The group cancelled the tasks beside the one that failed, and result() of a cancelled task raises "
+                "CancelledError. After a failure, do not come to the results: raise the 404 before."
+            )
+        elif call.status == 200:
+            why = (
+                "Something is missing, and the caller is told that all is well. Catching it is half of it: raise a 404."
+            )
+        elif kinds and kinds != {"HTTPException"}:
+            why = failed_in_words(call)["diagnosis"]
+        elif call.status != 500:
+            why = f"Something is missing: the status for that is 404, and not {call.status}."
+        raise NotYet(tried=tried, expected="status 404", seen=self._seen(call), diagnosis=why)
+
+    def _seen(self, call: Call) -> str:
+        error = error_of(call)
+        if error is None:
+            return said(call)
+        kind = type(error).__name__
+        inside = ", ".join(sorted({type(leaf).__name__ for leaf in leaves(error)}))
+        return f"status 500, {kind}" + (f" with {inside} in it" if isinstance(error, BaseExceptionGroup) else "")
+
+    def _still_a_group(self, call: Call) -> str:
+        if self._raised_outside_ask(call):
+            return RAISED_INSIDE
+        if _catches_plainly(self.answer.source):
+            return (
+                "`except HTTPException` was not reached. What leaves the block is an ExceptionGroup, and a plain "
+                "`except` compares with that, not with what is in it. `except*` looks inside."
+            )
+        return (
+            "What leaves the TaskGroup is an ExceptionGroup with the HTTPException in it. FastAPI answers an "
+            "HTTPException; a group it does not know, and that is a 500."
+        )
+
+    def _raised_outside_ask(self, call: Call) -> bool:
+        found = [_function_at(self.answer.source, innermost(one.__traceback__)) for one in leaves(error_of(call))]
+        return bool(found) and "ask" not in found
+
+    async def _require_quiet(self, call: Call, tried: str, others: set[str]) -> None:
+        if unasked := others - set(self.services.asked):
+            raise Noisy(
+                tried=tried,
+                expected="text, price and stock asked for side by side",
+                seen=f"a failure, and {_listed(unasked)} not asked for yet",
+                diagnosis="The status is right, and the calls run one after another now: without the group, nothing "
+                "runs side by side.",
+            )
+        common = {"tried": tried, "expected": "the other requests ended, and the answer out, at the first failure"}
+        if waited := others & set(self.services.finished):
+            raise Noisy(
+                **common,
+                seen=f"an answer after {ms(call.latency)}, when {_listed(waited)} had come to an end",
+                diagnosis="The status is right, and late: the others were waited for, though nobody needs them any "
+                "more. A child that returns its failure does not end its siblings; one that raises does.",
+            )
+        if left := await abandoned(self.services, others, within=0.15):
+            raise Noisy(
+                **common,
+                seen=f"status {call.status} after {ms(call.latency)}, and {_listed(left)} went on",
+                diagnosis=f"The status is right, and {_listed(left)} went on with nobody waiting: an "
+                "orphan. gather hands out the first error as it is, and lets the others go on. Keep the TaskGroup.",
+            )
+        if call.latency > SOON:
+            raise Noisy(
+                **common,
+                seen=f"an answer after {ms(call.latency)}",
+                diagnosis="The answer was known after 30 ms, and went out much later: something still waits.",
+            )
+
+
+def _listed(paths: set[str]) -> str:
+    return " and ".join(f"`{path}`" for path in sorted(paths))
+
+
+def _function_at(source: str, line: int | None) -> str:
+    """The innermost function of the cell that a line is in."""
+    found = ""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and line and node.lineno <= line <= node.end_lineno:
+            found = node.name
+    return found
+
+
+def _catches_plainly(source: str) -> bool:
+    handlers = [one for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Try) for one in node.handlers]
+    return any("HTTPException" in ast.unparse(one.type) for one in handlers if one.type is not None)

@@ -1,0 +1,255 @@
+"""How the exercise "Slices by the clock" is judged."""
+
+import asyncio
+import contextlib
+import inspect
+import math
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from app_snippets.cpu_work.checks.common import (
+    ATTEMPTS,
+    LONGEST_PING,
+    calm_trial,
+    names_used,
+    primes_between,
+    require_pings,
+    watching_processes,
+)
+from app_snippets.cpu_work.work import is_prime
+from workbench.answer import FILE, Answer, failure_in_words
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Burst, burst
+from workbench.server import LiveServer
+
+LARGE = 10_000_000_000
+MOST_EXTRA = 1.5  # times what the same computing takes without a pause; a wrong answer takes 3 times or more
+
+
+@dataclass
+class Slept:
+    """What the answer asked asyncio.sleep for, in seconds, and how many of these sleeps it only made."""
+
+    delays: list[float] = field(default_factory=list)
+    made: int = 0
+
+
+@contextlib.contextmanager
+def watching_sleeps() -> Iterator[Slept]:
+    """Note each asyncio.sleep of the cell."""
+    slept = Slept()
+    sleep = asyncio.sleep
+
+    async def noted(delay: float, result: Any) -> Any:
+        slept.delays.append(delay)
+        return await sleep(delay, result)
+
+    def noting_sleep(delay: float, result: Any = None) -> Any:
+        if sys._getframe(1).f_code.co_filename != FILE:
+            return sleep(delay, result)
+        slept.made += 1
+        pause = noted(delay, result)
+        pause.__qualname__ = "sleep"
+        return pause
+
+    asyncio.sleep = noting_sleep  # type: ignore[assignment]
+    try:
+        yield slept
+    finally:
+        asyncio.sleep = sleep
+
+
+@exercise(
+    "Slices by the clock",
+    asks_for="app",
+    hints=[
+        "The loop should get its turn when 5 ms of computing are over, however many numbers that was. What tells the "
+        "time?",
+        "Look at time.perf_counter() after each number: that costs far less than a pause does. Pause only if SLICE is "
+        "over.",
+        "`if time.perf_counter() - since > SLICE:` then `await asyncio.sleep(0)`, and `since` begins anew.",
+    ],
+    deadline=20,
+)
+async def chunks(answer: Answer) -> str:
+    """A short ping for small and large numbers, on the loop, with little extra time."""
+    with watching_processes() as started, watching_sleeps() as slept:
+        async with answer.served() as server:
+            await _require_right(server)
+            if started.processes:
+                raise NotYet(
+                    tried="one call after another",
+                    expected="computing on the loop's own thread, in slices",
+                    seen="a worker process",
+                    diagnosis="A process pool keeps the ping short, and was the exercise before. Here the work has to "
+                    "stay where its data is: on the loop, in slices.",
+                )
+            extra = await _require_little_extra(server, slept)
+            ping = 0.0
+            for what, start, size in [("small", 0, 120_000), ("large", LARGE, 1_500)]:
+                tried = f"{size:,} {what} numbers, with a heartbeat on /ping"
+                slept.delays.clear()
+                with _elsewhere(server) as threads:
+                    trial = await calm_trial(answer, server, f"/primes?start={start}&limit={start + size}", 1)
+                require_pings(trial.beat, tried)
+                _require_answered(trial.burst, tried)
+                if len(threads) > 2:
+                    _refuse_threads(answer, tried)
+                if trial.beat.longest > LONGEST_PING:
+                    raise NotYet(
+                        tried=tried,
+                        expected=f"no ping over {ms(LONGEST_PING)}",
+                        seen=f"one ping waited {ms(trial.beat.longest)}",
+                        diagnosis=_why_held(answer, slept, what),
+                    )
+                ping = max(ping, trial.beat.longest)
+    return f"Longest ping {ms(ping)}, and {'hardly any' if extra < 1.1 else f'{100 * (extra - 1):.0f} %'} extra time."
+
+
+async def _require_right(server: LiveServer) -> None:
+    for start, limit in [(0, 100), (50, 2_000)]:
+        result = await burst(server, f"/primes?start={start}&limit={limit}", 1, timeout=4)
+        tried, expected = f"`{result.calls[0].path}`", str(primes_between(start, limit))
+        _require_answered(result, tried)
+        if result.calls[0].body != expected.encode():
+            raise NotYet(
+                tried=tried,
+                expected=f"`{expected}`",
+                seen=f"`{result.calls[0].body.decode(errors='replace')[:80]}`",
+                diagnosis="The count is not right any more. Each number from `start` up to, and without, `limit` is "
+                "looked at once, across the pauses too.",
+            )
+
+
+def _require_answered(result: Burst, tried: str) -> None:
+    for call in result.calls:
+        if call.status != 200:
+            raise NotYet(tried=tried, expected="status 200", **failure_in_words(call))
+
+
+@contextlib.contextmanager
+def _elsewhere(server: LiveServer) -> Iterator[list[str]]:
+    """Look now and then which other threads than the server's compute for the answer."""
+    seen: list[str] = []
+    ended = threading.Event()
+    ours = {threading.get_ident(), server.thread.ident}
+
+    def look() -> None:
+        while not ended.wait(0.01):
+            for ident, frame in sys._current_frames().items():
+                inner: Any = frame
+                while ident not in ours and inner is not None:
+                    if inner.f_code.co_filename == FILE or inner.f_code is is_prime.__code__:
+                        seen.append(str(ident))
+                        break
+                    inner = inner.f_back
+
+    thread = threading.Thread(target=look, name="look", daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _refuse_threads(answer: Answer, tried: str) -> None:
+    how = (
+        "A plain `def` is run in a worker thread, where no loop can be given a turn."
+        if not inspect.iscoroutinefunction(answer["primes"])
+        else "The numbers are counted in a worker thread."
+    )
+    raise NotYet(
+        tried=tried,
+        expected="computing on the loop's own thread, in slices",
+        seen="another thread computed",
+        diagnosis=f"{how} There the GIL makes the loop queue for each of its steps, and data that belongs to the loop "
+        "is touched by two threads. Stay on the loop, and pause.",
+    )
+
+
+def _why_held(answer: Answer, slept: Slept, what: str) -> str:
+    if "sleep" in names_used(answer["primes"]) and not slept.delays and not _awaits_sleep(answer):
+        return (
+            "time.sleep, even of 0 seconds, gives the processor to another thread. The loop lives in this one, and "
+            "only an `await` gives it a turn: await asyncio.sleep(0)."
+        )
+    if what == "large":  # the small ones went well
+        return (
+            "The pauses suit small numbers, and are too far apart for large ones. A count of numbers says little about "
+            "time: a thousand small ones take a millisecond, a thousand large ones hundreds. Let the clock say when a "
+            "slice is over."
+        )
+    if slept.made and not slept.delays:
+        return (
+            "asyncio.sleep(0) is called, and not awaited. The call alone makes a coroutine; it is the `await` that "
+            "gives the loop its turn."
+        )
+    if not slept.delays and "sleep" in names_used(answer["primes"]):
+        return (
+            "There is a pause in the handler, but the computing came to its end before it was reached. A slice is over "
+            "after 5 ms, and the next one begins with the clock set back."
+        )
+    if not slept.delays:
+        return (
+            "Nothing in the computation gives the loop back. An `async def` that never awaits what pauses runs through "
+            "to its end."
+        )
+    if len(slept.delays) <= 4 * ATTEMPTS:
+        return (
+            "The loop gets one turn, or a few, and the rest is computed in one go. It needs a turn again and again, "
+            "every 5 ms for as long as the computing goes on."
+        )
+    return (
+        "The loop is given back, and still held for long: the pauses are too far apart, or only some of the computing "
+        "has them. Let the clock say when a slice of 5 ms is over."
+    )
+
+
+def _awaits_sleep(answer: Answer) -> bool:
+    return "asyncio" in names_used(answer["primes"])
+
+
+async def _require_little_extra(server: LiveServer, slept: Slept) -> float:
+    """The answer's time as a multiple of that without a pause: the best of a few pairs, as noise only adds."""
+    best = math.inf
+    limit = 60_000
+    for _ in range(ATTEMPTS + 1):
+        slept.delays.clear()
+        start = time.perf_counter()
+        sum(is_prime(number) for number in range(limit))
+        plain = time.perf_counter() - start
+        result = await burst(server, f"/primes?limit={limit}", 1, timeout=6)
+        if sum(slept.delays) < result.wall / 2:
+            _require_answered(result, f"{limit:,} small numbers")
+        best = min(best, result.wall / plain)
+        if best <= MOST_EXTRA or best > 4 * MOST_EXTRA:
+            break
+    if best > MOST_EXTRA:
+        idle = sum(slept.delays)
+        if idle > plain / 3:
+            why = (
+                f"Each pause waits: {len(slept.delays)} sleeps of up to {ms(max(slept.delays))} are {ms(idle)} in "
+                "which nothing is computed. A pause of 0 seconds gives everyone a turn as well, and comes back at once."
+            )
+        elif len(slept.delays) > limit / 20:
+            why = (
+                f"The loop was given back {len(slept.delays):,} times for {limit:,} numbers. Each time costs a whole "
+                "turn of the loop, which is more than a small number takes. Pause when 5 ms are over, and not before."
+            )
+        else:
+            why = (
+                "The pings are short, but the computing itself takes much longer than without pauses. What is done for "
+                "each number must stay small: look at the clock, and no more."
+            )
+        raise NotYet(
+            tried=f"{limit:,} small numbers, with pauses and without",
+            expected="at most half as long again as without a pause",
+            seen=f"{best:.1f} times as long" if result.calls[0].status else result.calls[0].error or "no answer",
+            diagnosis=why,
+        )
+    return best

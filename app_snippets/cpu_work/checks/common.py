@@ -1,0 +1,115 @@
+"""What both exercises of "CPU work" are judged with."""
+
+import contextlib
+import math
+import multiprocessing
+import multiprocessing.process
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from workbench.answer import Answer, Held
+from workbench.judging import NotYet
+from workbench.load import Burst, Heartbeat, burst, heartbeat
+from workbench.server import LiveServer
+
+LONGEST_PING = 0.1  # seconds; a right answer's is near 0.02, and a wrong one's above 0.3
+CERTAIN = 0.3  # seconds: a ping this long was held up by the answer, not by a busy machine
+ATTEMPTS = 3
+
+
+@dataclass
+class Trial:
+    """One burst against the answer, with a heartbeat and the stretches in which the loop was held."""
+
+    burst: Burst
+    beat: Heartbeat
+    held: list[Held]
+
+
+async def calm_trial(answer: Answer, server: LiveServer, path: str | list[str], n: int) -> Trial:
+    """Calls at once. Tried again where a busy machine may have caused what the bound was missed by."""
+    for _ in range(ATTEMPTS):
+        with answer.watched(server) as held:
+            async with heartbeat(server) as beat:
+                result = await burst(server, path, n, timeout=4)
+        if beat.longest <= LONGEST_PING or beat.longest >= CERTAIN:
+            break
+    return Trial(result, beat, held)
+
+
+def primes_between(start: int, limit: int) -> int:
+    """How many primes there are, by a sieve."""
+    sieve = bytearray([0, 0]) + bytearray([1]) * max(0, limit - 2)
+    for number in range(2, math.isqrt(limit) + 1):
+        if sieve[number]:
+            sieve[number * number :: number] = bytes(len(range(number * number, limit, number)))
+    return sum(sieve[start:limit])
+
+
+def require_pings(beat: Heartbeat, tried: str) -> None:
+    """Every ping was answered. Raises NotYet."""
+    if beat.failures:
+        raise NotYet(
+            tried=tried,
+            expected="every ping answered with 200",
+            seen=beat.failures[0],
+            diagnosis="`/ping` does not answer as it did. It shows whether the loop is free: leave it as it was.",
+        )
+
+
+@dataclass
+class Started:
+    """The processes that this process has started by multiprocessing."""
+
+    processes: list[multiprocessing.process.BaseProcess] = field(default_factory=list)
+
+    def alive(self) -> list[int]:
+        """The ids of those that still run."""
+        left = []
+        for process in list(self.processes):
+            with contextlib.suppress(ValueError, AssertionError):  # closed, which only one that has ended can be
+                if process.is_alive():
+                    left.append(process.pid or 0)
+        return left
+
+    def end(self) -> None:
+        """End those that are left."""
+        for process in list(self.processes):
+            with contextlib.suppress(Exception):
+                process.kill()
+
+
+@contextlib.contextmanager
+def watching_processes() -> Iterator[Started]:
+    """Note every process that is started, and leave none behind."""
+    started = Started()
+    start = multiprocessing.process.BaseProcess.start
+    # What spawns imports the main module of its parent. Ours is the bench, and none of the answer's business.
+    sys.modules["__main__"] = ModuleType("__main__")
+    # And it was started by a fork server itself, which has made that the default: back to the platform's own.
+    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]
+
+    def noting_start(self: multiprocessing.process.BaseProcess) -> None:
+        start(self)
+        started.processes.append(self)
+
+    multiprocessing.process.BaseProcess.start = noting_start  # type: ignore[method-assign]
+    try:
+        yield started
+    finally:
+        multiprocessing.process.BaseProcess.start = start  # type: ignore[method-assign]
+        started.end()
+
+
+def names_used(function: Any) -> set[str]:
+    """The names that a function and those inside it use."""
+    codes, names = [getattr(function, "__code__", None)], set()
+    while codes:
+        code = codes.pop()
+        if code is not None:
+            names |= set(code.co_names)
+            codes += [one for one in code.co_consts if hasattr(one, "co_names")]
+    return names

@@ -1,0 +1,258 @@
+"""How the exercise "A pool that lasts" is judged."""
+
+import asyncio
+import contextlib
+import inspect
+import os
+import sys
+import time
+
+from app_snippets.cpu_work.checks.common import (
+    LONGEST_PING,
+    Started,
+    Trial,
+    calm_trial,
+    names_used,
+    primes_between,
+    require_pings,
+    watching_processes,
+)
+from workbench.answer import Answer, Held, failure_in_words
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Call, burst
+from workbench.server import LiveServer
+
+
+@exercise(
+    "A pool that lasts",
+    asks_for="app",
+    hints=[
+        "Each answer says which process counted. Is it the server's own, and is it the same for two calls?",
+        "A `with ProcessPoolExecutor(...) as pool:` around the lifespan's `yield` opens one pool and closes it. "
+        "`multiprocessing.get_context` names a start method.",
+        'Yield {"pool": pool}, then `await asyncio.get_running_loop().run_in_executor(request.state.pool, work)`, '
+        "where `work` is functools.partial(count_primes, limit, start=start).",
+    ],
+    deadline=15,
+)
+async def pool(answer: Answer) -> str:
+    """Right answers from worker processes that are used again, a short ping, and nobody left after the stop."""
+    with watching_processes() as started:
+        try:
+            async with answer.served() as server:
+                workers = await _one_after_another(answer, server, started)
+                trial = await _all_at_once(answer, server, workers)
+        except NotYet as error:
+            raise _unpicklable(error) from None
+        await _require_none_left(started, workers)
+    again = len(workers) == 1
+    return (
+        f"{'One worker' if again else f'{len(workers)} workers'} answered all calls, the longest ping took "
+        f"{ms(trial.beat.longest)}, and no process is left."
+    )
+
+
+async def _one_after_another(answer: Answer, server: LiveServer, started: Started) -> set[int]:
+    tried = "4 calls, one after another"
+    workers: set[int] = set()
+    growth = []
+    for number in range(4):
+        start, limit = 10 * number, 100 + number
+        before = len(started.processes)
+        with answer.watched(server, shortest=0.1) as held:
+            result = await burst(server, f"/primes?start={start}&limit={limit}", 1, timeout=5)
+        growth.append(len(started.processes) - before)
+        workers.add(_worker_of(answer, result.calls[0], primes_between(start, limit), tried, held))
+        forked = [one for one in started.processes if type(one).__name__ == "ForkProcess"]
+        if forked:
+            raise NotYet(
+                tried=tried,
+                expected="workers that were spawned, or come from a fork server",
+                seen="workers that were forked from the server",
+                diagnosis="The pool forks, as Python before 3.14 does on Linux unless told otherwise: each worker "
+                "begins as a copy of the server, its sockets and held locks included, and a lock that a thread held in "
+                "that moment is never released in the copy. Give the pool "
+                "`mp_context=multiprocessing.get_context('spawn')`.",
+            )
+    if all(growth):
+        raise NotYet(
+            tried=tried,
+            expected="workers that are used again",
+            seen=f"{sum(growth)} processes were started for 4 calls",
+            diagnosis="Each request starts processes of its own. Starting one takes longer than most computing does, "
+            "and many requests at once start many. Open one pool in the lifespan, and let all requests use it.",
+        )
+    return workers
+
+
+async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) -> Trial:
+    tried = "8 calls at once, with a heartbeat on /ping"
+    limits = [30_000 - 10 * number for number in range(8)]
+    trial = await calm_trial(answer, server, [f"/primes?start=5&limit={limit}" for limit in limits], 8)
+    require_pings(trial.beat, tried)
+    for call, limit in zip(trial.burst.calls, limits, strict=True):
+        workers.add(_worker_of(answer, call, primes_between(5, limit), tried, trial.held))
+    if trial.beat.longest > LONGEST_PING:
+        waiting = [one for one in trial.held if one.calling in ("result", "wait", "as_completed", "map", "get", "join")]
+        where = (waiting or trial.held or [None])[0]
+        if waiting:
+            why = (
+                f"A worker computes, but the loop waits for it: {where} stops the thread until the result is there. "
+                "Await it instead: run_in_executor gives back what can be awaited."
+            )
+        elif where:
+            why = f"A worker computes, and yet the loop is held at {where}."
+        else:
+            why = "The workers compute, and still the loop gets no turn: are there far more of them than cores?"
+        raise NotYet(
+            tried=tried,
+            expected=f"no ping over {ms(LONGEST_PING)}",
+            seen=f"one ping waited {ms(trial.beat.longest)}",
+            diagnosis=why,
+        )
+    return trial
+
+
+def _worker_of(answer: Answer, call: Call, primes: int, tried: str, held: list[Held]) -> int:
+    """The process that answered the call. Raises NotYet where the call failed or it was the server's own."""
+    if call.status != 200:
+        raise NotYet(tried=tried, expected="status 200", **_failure(call))
+    try:
+        body = call.json()
+        counted, process = body["primes"], body["process"]
+    except (ValueError, KeyError, TypeError):
+        counted = process = None
+    if counted != primes or not isinstance(process, int):
+        raise NotYet(
+            tried=f"`{call.path}`",
+            expected=f"{primes} primes, and the process that counted them",
+            seen=f"`{call.body.decode(errors='replace')[:80]}`",
+            diagnosis="The answer is no longer what count_primes returns for this `start` and `limit`. Both must "
+            "reach the worker, and its answer the caller.",
+        )
+    if process == os.getpid():
+        raise NotYet(
+            tried=tried,
+            expected="an answer from a worker process",
+            seen="the server's own process counted",
+            diagnosis=_in_this_process(answer),
+        )
+    return int(process)
+
+
+def _in_this_process(answer: Answer) -> str:
+    endpoint = answer["primes"]
+    names = names_used(endpoint)
+    if not inspect.iscoroutinefunction(endpoint):
+        return (
+            "A plain `def` moves the computing to a thread of the server. That thread shares the GIL with the loop: "
+            "every ping queues behind it, and nothing is computed sooner. Only another process has a GIL of its own."
+        )
+    if {"to_thread", "run_sync", "run_in_threadpool"} & names:
+        return (
+            "The computing left the loop, but not the process: a thread that runs Python code shares the GIL with the "
+            "loop, and the more of them compute, the longer each ping waits. It takes a process."
+        )
+    if {"run_in_executor", "submit"} & names:
+        return (
+            "An executor is used, but its workers are threads of the server: `None` stands for the default thread "
+            "pool, and ThreadPoolExecutor is one. Its twin with processes is ProcessPoolExecutor."
+        )
+    return (
+        "The computing still runs on the loop: `count_primes` is called in the handler itself, and nothing there "
+        "hands it to a worker."
+    )
+
+
+def _failure(call: Call) -> dict[str, str]:
+    """Why a call failed, in words of the usual mistakes with a pool."""
+    error = call.request.error if call.request else None
+    said = str(error)
+    words = failure_in_words(call)
+    if "can't be used in 'await' expression" in said:
+        words["diagnosis"] = (
+            "`submit` gives back a concurrent.futures.Future, made for threads that wait. It cannot be awaited: "
+            "`loop.run_in_executor(pool, ...)` gives the kind that can, and asyncio.wrap_future() makes one of it."
+        )
+    elif "coroutines cannot be used" in said:
+        words["diagnosis"] = (
+            "A worker was given an `async def`. Calling one only makes a coroutine, which cannot be sent and computes "
+            "nothing. What computes is a plain function: count_primes."
+        )
+    elif type(error).__name__ == "ResponseValidationError" and any(
+        one in said for one in ("<Future", "<Task", "<coro")
+    ):
+        words["seen"] = "status 500: the handler returned something that is still to be awaited"
+        words["diagnosis"] = (
+            "The handler returns before the worker has answered: what it returns is a future, not a count. Await it. "
+            "`loop.run_in_executor(pool, ...)` gives one that can be awaited."
+        )
+    elif "after shutdown" in said:
+        words["diagnosis"] = (
+            "The pool was closed before the first request came: its `with` ended, or shutdown() was called, above the "
+            "`yield`. The `yield` belongs inside the `with`."
+        )
+    elif "no attribute 'pool'" in said or "object has no attribute" in said:
+        words["diagnosis"] = (
+            f"{type(error).__name__}: {said}. What the lifespan yields, as a dict, is what `request.state` has: yield "
+            'the pool under a name, {"pool": pool}.'
+        )
+    elif "object is not callable" in said:
+        words["diagnosis"] = (
+            "The function was called first, on the loop, and the pool was handed its result as if it were a function. "
+            "Pass the function and its arguments apart, or as a functools.partial."
+        )
+    elif "run_in_executor() got an unexpected keyword" in said or "positional argument" in said:
+        words["diagnosis"] = (
+            f"{type(error).__name__}: {said}. run_in_executor hands on positional arguments only, and `start` must be "
+            "given by name. functools.partial(count_primes, limit, start=start) is a call, packed to be sent."
+        )
+    return words
+
+
+def _unpicklable(error: NotYet) -> NotYet:
+    """The same verdict, with the diagnosis for a function that cannot be sent, where that is what happened."""
+    verdict = error.verdict
+    said = f"{verdict.seen} {verdict.diagnosis}"
+    if "BrokenProcessPool" in said:
+        why = (
+            "The worker ended before it could answer. It gets a function by name, and imports the module of that name; "
+            "your cell is in no module that it could import, so a function of the cell is not found there. Send "
+            "`count_primes` itself, which lives in a file."
+        )
+    elif "pickle" in said.lower():
+        why = (
+            "What is sent to a worker is pickled, and a function is pickled as its name. A lambda, or a function "
+            "inside a function, has no name that a worker could import. A functools.partial can be sent."
+            if "function" in said or "lambda" in said or "local object" in said
+            else "What is sent to a worker is pickled, and something here cannot be: a request, a pool, a lock or a "
+            "connection stays in its process. Send count_primes and plain numbers."
+        )
+    else:
+        return error
+    return NotYet(tried=verdict.tried, expected=verdict.expected, seen=verdict.seen, diagnosis=why)
+
+
+async def _require_none_left(started: Started, workers: set[int]) -> None:
+    deadline = time.perf_counter() + 1
+    while (left := [*started.alive(), *_alive_elsewhere(started, workers)]) and time.perf_counter() < deadline:
+        await asyncio.sleep(0.01)
+    if left:
+        raise NotYet(
+            tried="to stop the server",
+            expected="no process left",
+            seen=f"{len(left)} still running a second later",
+            diagnosis="The pool is open still: nobody closed it when the server stopped, and its workers go on without "
+            "work. Close it after the `yield`, or let a `with` around the `yield` do it.",
+        )
+
+
+def _alive_elsewhere(started: Started, workers: set[int]) -> list[int]:
+    """Workers that were started by other means than multiprocessing, where the platform can tell."""
+    left = []
+    if sys.platform != "win32":
+        for pid in workers - {process.pid for process in started.processes}:
+            with contextlib.suppress(OSError):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    left.append(pid)
+    return left

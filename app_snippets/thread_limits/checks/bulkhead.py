@@ -1,0 +1,326 @@
+"""How the exercise "A bulkhead" is judged."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from app_snippets.thread_limits.checks.common import ATTEMPTS, failure, frames_in_the_cell, in_loop
+from workbench.answer import Answer, Held
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Burst, Call, burst
+from workbench.server import LiveServer, serve
+
+CALLS = 60  # slow calls in flight
+SEATS = 25  # that the exchange allows
+PROMPT = 0.15  # seconds; a probe that waits for a thread here waits until the exchange answers, which is for ever
+PATIENCE = 0.8  # seconds that a probe gets
+TRIED = f"{CALLS} quotes at once, while the exchange keeps everyone waiting"
+PROBES = ["/health", "/colleagues"]
+
+
+class Exchange:
+    """A service that lets its callers wait until it is opened, and counts them."""
+
+    def __init__(self) -> None:
+        self.app = FastAPI(openapi_url=None)
+        self.app.add_api_route("/quotes/{symbol}", self.quote)
+        self.secret = secrets.randbelow(1_000)
+        self.in_flight = self.peak = 0
+        self.opened = False
+
+    async def quote(self, symbol: str) -> dict[str, float]:
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        try:
+            until = time.perf_counter() + 4
+            while not self.opened and time.perf_counter() < until:
+                await asyncio.sleep(0.005)
+        finally:
+            self.in_flight -= 1
+        return {"price": self.price(symbol)}
+
+    def price(self, symbol: str) -> float:
+        return float(self.secret + int(symbol))
+
+
+@dataclass
+class Crowd:
+    """What was seen while the exchange kept everyone waiting."""
+
+    probes: dict[str, Call]
+    quotes: Burst
+    peak: int
+    threads: list[str]  # names of the threads that are in the cell's code
+    limiters: int  # in use, apart from the common one
+    total: float  # tokens of the common limiter, 0 where the loop did not say
+    borrowed: int
+    waiting: int
+    held: list[Held]
+
+    @property
+    def stuck(self) -> list[str]:
+        """The probes that had no answer as long as the exchange was closed."""
+        return [path for path, call in self.probes.items() if call.status is None]
+
+    @property
+    def slow(self) -> list[str]:
+        return [path for path, call in self.probes.items() if call.latency > PROMPT]
+
+
+@exercise(
+    "A bulkhead",
+    asks_for="app",
+    hints=[
+        "Sixty quotes are in flight. Who gives them their threads, how many of those are there, and who else asks "
+        "there?",
+        "Let the quotes have a pool of their own. An `async def` that awaits anyio.to_thread.run_sync can say from "
+        "which one its thread is taken.",
+        "`anyio.CapacityLimiter(25)`, made once, in the lifespan, and handed over with `limiter=`.",
+    ],
+)
+async def bulkhead(answer: Answer) -> str:
+    """While the exchange answers nobody, /health and any other def answer, and 25 calls are at the exchange."""
+    os.environ["no_proxy"] = "127.0.0.1"
+    exchange = Exchange()
+    with serve(exchange.app, name="exchange") as service:
+        os.environ["EXCHANGE_URL"] = service.url
+        app = await _loaded(answer)
+        app.add_api_route("/colleagues", _colleagues)
+        async with answer.served() as server:
+            await _require_health(server)
+            for attempt in range(1, ATTEMPTS + 1):
+                crowd = await _crowd(answer, server, exchange)
+                if crowd.stuck or attempt == ATTEMPTS or (not crowd.slow and crowd.peak == SEATS):
+                    break
+            for path in crowd.slow:
+                raise NotYet(
+                    tried=TRIED,
+                    expected=f"an answer of {_probe_in_words(path)} within {ms(PROMPT)}",
+                    seen="no answer until the exchange answered" if crowd.stuck else ms(crowd.probes[path].latency),
+                    diagnosis=_who_starves(answer, crowd)
+                    if crowd.stuck
+                    else "The threads are apart, but the whole "
+                    "server is slow: something works for long in the loop, or in very many threads.",
+                )
+    _require_quotes(answer, crowd, exchange)
+    if crowd.peak != SEATS:
+        raise NotYet(
+            tried=TRIED,
+            expected=f"{SEATS} calls at the exchange, at the most and no fewer",
+            seen=f"{crowd.peak}",
+            diagnosis=_who_is_at_the_exchange(answer, crowd),
+        )
+    longest = max(call.latency for call in crowd.probes.values())
+    return f"{SEATS} calls at the exchange, and /health answered in {ms(longest)} or less."
+
+
+def _colleagues() -> str:
+    return "a plain def that a colleague has added"
+
+
+def _probe_in_words(path: str) -> str:
+    return f"`{path}`" if path == "/health" else "another plain `def` of the same app"
+
+
+async def _loaded(answer: Answer) -> FastAPI:
+    try:
+        app = await answer.load()
+    except NotYet as error:
+        if "NoEventLoopError" not in error.verdict.seen:
+            raise
+        raise NotYet(
+            tried="to run your cell by itself, as a file would be run",
+            expected="a cell that defines `app`",
+            seen=error.verdict.seen,
+            diagnosis="The common limiter belongs to a running event loop, and while the file is imported there is "
+            "none. In the lifespan there is. But a larger common pool is still common: give quotes their own.",
+        ) from None
+    if not isinstance(app, FastAPI):
+        raise NotYet(
+            tried="to use your `app`",
+            expected="the object that FastAPI() made",
+            seen=type(app).__name__,
+            diagnosis="`app` is no longer the FastAPI app. Leave that name to it.",
+        )
+    return app
+
+
+async def _require_health(server: LiveServer) -> None:
+    await burst(server, "/colleagues", 1, timeout=2)
+    call = (await burst(server, "/health", 1, timeout=2)).calls[0]
+    common = {"tried": "`GET /health`, with nothing else going on", "expected": "`ok` and the version"}
+    if call.status != 200:
+        raise NotYet(**common, **failure(call))
+    if call.json() != {"status": "ok", "version": "1.0"}:
+        raise NotYet(
+            **common,
+            seen=f"`{call.body.decode(errors='replace')[:80]}`",
+            diagnosis="`/health` must still say what it said, with the version that it depends on.",
+        )
+
+
+async def _crowd(answer: Answer, server: LiveServer, exchange: Exchange) -> Crowd:
+    """Sixty quotes at once, and two probes while the exchange is closed."""
+    exchange.opened, exchange.peak = False, exchange.in_flight
+    before = _arrived(server)
+    with answer.watched(server) as held:
+        quotes = asyncio.create_task(burst(server, [f"/quotes/{number}" for number in range(CALLS)], CALLS, timeout=4))
+        await _settled(lambda: _arrived(server) - before >= CALLS, lambda: exchange.in_flight)
+        total, borrowed, waiting = await _common_limiter(server)
+        threads, limiters = _threads_in_the_cell(), _limiters_in_use()
+        probes = await burst(server, PROBES, len(PROBES), timeout=PATIENCE)
+        exchange.opened = True
+        done = await quotes
+    return Crowd(
+        {call.path: call for call in probes.calls}, done, exchange.peak, threads, limiters, total, borrowed, waiting,
+        held,
+    )  # fmt: skip
+
+
+def _arrived(server: LiveServer) -> int:
+    return sum(request.path.startswith("/quotes/") for request in list(server.record.requests))
+
+
+async def _settled(complete: Callable[[], bool], count: Callable[[], int]) -> None:
+    """Wait until all have come and a count has held still for a while; one second at the most."""
+    begun = since = time.perf_counter()
+    last = -1
+    while (now := time.perf_counter()) - begun < 1:
+        if (value := count()) != last or not complete():
+            last, since = value, now
+        if now - since > (0.06 if value == SEATS else 0.15):
+            break
+        await asyncio.sleep(0.005)
+
+
+async def _common_limiter(server: LiveServer) -> tuple[float, int, int]:
+    async def look() -> tuple[float, int, int]:
+        used = anyio.to_thread.current_default_thread_limiter().statistics()
+        return used.total_tokens, used.borrowed_tokens, used.tasks_waiting
+
+    return await in_loop(server, look()) or (0, 0, 0)
+
+
+def _limiters_in_use() -> int:
+    """How many limiters have lent a token now. One for each request is a mistake."""
+    return sum(isinstance(one, anyio.CapacityLimiter) and one.borrowed_tokens > 0 for one in gc.get_objects())
+
+
+def _threads_in_the_cell() -> list[str]:
+    return [thread.name for thread in frames_in_the_cell()]
+
+
+def _who_starves(answer: Answer, crowd: Crowd) -> str:
+    if crowd.held and max(one.seconds for one in crowd.held) > 0.3:
+        return (
+            f"The loop itself is held, at {crowd.held[0]}: that call waits in an `async def` without an `await`, so "
+            "nobody is served at all. It belongs in a thread."
+        )
+    is_async = asyncio.iscoroutinefunction
+    exhausted = crowd.total and crowd.borrowed >= crowd.total
+    if "/health" not in crowd.stuck:
+        return (
+            "`/health` has got away from the crowd, and everyone else is still in it: the quotes hold all of the "
+            "common threads, and every other plain `def` waits for one. Move the quotes out, not their neighbours."
+        )
+    if "/colleagues" not in crowd.stuck:
+        return "`/health` waits for the same places as the quotes do. It must not share their pool."
+    if not exhausted:
+        return "Every plain `def` waits, though the common pool has threads left: something else holds them up."
+    if is_async(answer["health"]):
+        return (
+            "`/health` is an `async def` now, but `get_version` is a plain `def`, and FastAPI takes a common thread "
+            "for each dependency of that kind. The quotes still hold all of them."
+        )
+    if crowd.total != 40:
+        return (
+            f"The common pool has {crowd.total:g} threads now, and it is still common: enough quotes hold all of "
+            "them, and `/health` waits behind."
+        )
+    if any(name.startswith(("ThreadPoolExecutor", "asyncio_")) for name in crowd.threads):
+        return (
+            "The SDK runs in a pool of its own, but somebody waits for it in a common thread: each quote takes two "
+            "threads, and the common ones run out as before. Let the handler be an `async def` that awaits."
+        )
+    if crowd.peak < crowd.borrowed:
+        return (
+            f"{crowd.peak} calls are at the exchange, and {crowd.borrowed:g} common threads are gone: the others wait "
+            "for their turn inside a thread, and hold it meanwhile. Wait first, in the loop, and take a thread then."
+        )
+    if is_async(answer["quote"]) and crowd.borrowed + crowd.waiting < CALLS:
+        return (
+            f"Something lets {crowd.borrowed + crowd.waiting} quotes in at a time. That is more than the "
+            f"{crowd.total:g} common threads, so they run out before that limit is reached."
+        )
+    if is_async(answer["quote"]):
+        return (
+            f"The handler awaits its thread, but takes it from the common {crowd.total:g}, as every plain `def` does. "
+            "Say which limiter the thread is to be counted by."
+        )
+    return (
+        f"`quote` is a plain `def`, so each call takes one of the {crowd.total:g} common threads until the exchange "
+        "answers. When they are gone, `/health` stands in the same queue."
+    )
+
+
+def _who_is_at_the_exchange(answer: Answer, crowd: Crowd) -> str:
+    pools = {name.rpartition("_")[0] for name in crowd.threads if name.startswith("ThreadPoolExecutor")}
+    if any(name.startswith("asyncio_") for name in crowd.threads):
+        return (
+            f"The thread comes from the pool of asyncio.to_thread. Its size is min(32, cores + 4), which lets "
+            f"{crowd.peak} in on this machine and another number on the next one, and everything else that calls "
+            "asyncio.to_thread shares it."
+        )
+    if crowd.peak > SEATS and len(pools) > 1:
+        return (
+            "Each request makes an executor of its own. Each of them has its limit, and together they have none: make "
+            "one, in the lifespan."
+        )
+    if crowd.peak > SEATS and crowd.limiters > 1:
+        return (
+            "Each request makes a limiter of its own. Each of them has one user, and together they limit nothing: make "
+            "one, in the lifespan."
+        )
+    if crowd.peak > SEATS and crowd.total > 40:
+        return (
+            "The common pool was made larger, so there is a thread for everybody today. Nothing keeps the quotes from "
+            f"taking all of it tomorrow, and the exchange allows {SEATS}. They need a pool of their own."
+        )
+    if crowd.peak > SEATS and (asyncio.iscoroutinefunction(answer["health"]) or crowd.borrowed):
+        return (
+            f"Nothing limits the quotes: {crowd.peak} of them are at the exchange, which allows {SEATS}. Keeping "
+            "`/health` out of their way is one half; the other half is a limit for the quotes themselves."
+        )
+    if crowd.peak > SEATS:
+        return f"The quotes have a pool of their own, and it is too large: the exchange allows {SEATS}."
+    if crowd.peak == 1:
+        return "The quotes take turns: one lock, or one thread, for all of them."
+    return f"The quotes have a pool of their own, and it is smaller than it may be: the exchange allows {SEATS}."
+
+
+def _require_quotes(answer: Answer, crowd: Crowd, exchange: Exchange) -> None:
+    common = {"tried": TRIED + ", and then answers", "expected": f"{CALLS} quotes"}
+    for call in crowd.quotes.calls:
+        if call.status != 200:
+            raise NotYet(**common, **failure(call))
+        if _number(call) != exchange.price(call.path.rpartition("/")[2]):
+            raise NotYet(
+                **common,
+                seen=f"`{call.body.decode(errors='replace')[:80]}` from `{call.path}`",
+                diagnosis="A quote is no longer what the exchange said. Ask it for each request, and return its price.",
+            )
+
+
+def _number(call: Call) -> Any:
+    with contextlib.suppress(ValueError):
+        return call.json()
+    return None

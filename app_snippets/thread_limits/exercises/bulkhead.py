@@ -1,0 +1,47 @@
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from urllib.request import urlopen
+
+import anyio.to_thread
+from fastapi import Depends, FastAPI, Request
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    # BEGIN SOLUTION
+    yield {"quotes": anyio.CapacityLimiter(25)}
+    # STARTER
+    # | yield {}
+    # END SOLUTION
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+def fetch_quote(symbol: str) -> float:
+    """The stock exchange's SDK. It is synchronous, and not ours to change."""
+    with urlopen(f"{os.environ['EXCHANGE_URL']}/quotes/{symbol}", timeout=5) as response:
+        return json.load(response)["price"]
+
+
+def get_version() -> str:
+    return "1.0"
+
+
+@app.get("/health")
+def health(version: Annotated[str, Depends(get_version)]) -> dict[str, str]:
+    return {"status": "ok", "version": version}
+
+
+# BEGIN SOLUTION
+@app.get("/quotes/{symbol}")
+async def quote(symbol: str, request: Request) -> float:
+    return await anyio.to_thread.run_sync(fetch_quote, symbol, limiter=request.state.quotes)
+    # STARTER
+    # | @app.get("/quotes/{symbol}")
+    # | def quote(symbol: str) -> float:
+    # |     return fetch_quote(symbol)
+    # END SOLUTION

@@ -1,0 +1,48 @@
+"""A handler for exception groups, once for all endpoints."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=os.environ["SERVICES_URL"]) as client:
+        yield {"client": client}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+async def ask(request: Request, path: str) -> Any:
+    response = await request.state.client.get(path)
+    if response.status_code == 404:
+        raise HTTPException(404, f"{path} is not there")
+    return response.raise_for_status().json()
+
+
+@app.exception_handler(ExceptionGroup)
+async def out_of_the_group(request: Request, error: ExceptionGroup) -> JSONResponse:
+    _, down = error.split(HTTPException)
+    return JSONResponse({"detail": "it is not there"}, 404 if down is None else 502)
+
+
+async def offer(request: Request, name: str) -> dict[str, Any]:
+    async with asyncio.TaskGroup() as group:
+        price = group.create_task(ask(request, f"/prices/{name}"))
+        stock = group.create_task(ask(request, f"/stock/{name}"))
+    return {"price": price.result(), "stock": stock.result()}
+
+
+@app.get("/products/{name}")
+async def product(request: Request, name: str) -> dict[str, Any]:
+    async with asyncio.TaskGroup() as group:
+        text = group.create_task(ask(request, f"/texts/{name}"))
+        offered = group.create_task(offer(request, name))
+    return {"text": text.result(), "offer": offered.result()}

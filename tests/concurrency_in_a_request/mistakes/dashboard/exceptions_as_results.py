@@ -1,0 +1,39 @@
+"""return_exceptions hands out the exception, and it goes into the answer.
+
+Diagnosis: return_exceptions=True
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, Request
+
+BUDGET = 0.3  # seconds for the recommendations
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=os.environ["SERVICES_URL"]) as client:
+        yield {"client": client}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+async def ask(request: Request, path: str) -> Any:
+    response = await request.state.client.get(path)
+    return response.raise_for_status().json()
+
+
+@app.get("/dashboard")
+async def dashboard(request: Request) -> dict[str, Any]:
+    user, recommendations = await asyncio.gather(
+        ask(request, "/user"),
+        asyncio.wait_for(ask(request, "/recommendations"), BUDGET),
+        return_exceptions=True,
+    )
+    return {"user": user, "recommendations": recommendations}

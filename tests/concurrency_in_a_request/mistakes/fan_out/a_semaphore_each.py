@@ -1,0 +1,21 @@
+"""Each item has a semaphore of its own.
+
+Diagnosis: nobody shares its places
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+LIMIT = 10
+
+
+async def fetch_all(ids: list[int], fetch: Callable[[int], Awaitable[Any]]) -> list[Any]:
+
+    async def fetch_when_free(id: int) -> Any:
+        async with asyncio.Semaphore(LIMIT):
+            return await fetch(id)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fetch_when_free(id)) for id in ids]
+    return [task.result() for task in tasks]

@@ -1,0 +1,47 @@
+"""Caught, and the results asked for all the same.
+
+Diagnosis: result() of a cancelled task
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, HTTPException, Request
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=os.environ["SERVICES_URL"]) as client:
+        yield {"client": client}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+async def ask(request: Request, path: str) -> Any:
+    response = await request.state.client.get(path)
+    if response.status_code == 404:
+        raise HTTPException(404, f"{path} is not there")
+    return response.raise_for_status().json()
+
+
+async def offer(request: Request, name: str) -> dict[str, Any]:
+    async with asyncio.TaskGroup() as group:
+        price = group.create_task(ask(request, f"/prices/{name}"))
+        stock = group.create_task(ask(request, f"/stock/{name}"))
+    return {"price": price.result(), "stock": stock.result()}
+
+
+@app.get("/products/{name}")
+async def product(request: Request, name: str) -> dict[str, Any]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            text = group.create_task(ask(request, f"/texts/{name}"))
+            offered = group.create_task(offer(request, name))
+    except* HTTPException:
+        pass
+    return {"offer": offered.result(), "text": text.result()}

@@ -1,0 +1,53 @@
+"""The children return None for what is missing.
+
+Diagnosis: were waited for
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, HTTPException, Request
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async with httpx.AsyncClient(base_url=os.environ["SERVICES_URL"]) as client:
+        yield {"client": client}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+async def ask(request: Request, path: str) -> Any:
+    response = await request.state.client.get(path)
+    if response.status_code == 404:
+        raise HTTPException(404, f"{path} is not there")
+    return response.raise_for_status().json()
+
+
+async def ask_or_none(request: Request, path: str) -> Any:
+    try:
+        return await ask(request, path)
+    except HTTPException:
+        return None
+
+
+async def offer(request: Request, name: str) -> dict[str, Any]:
+    async with asyncio.TaskGroup() as group:
+        price = group.create_task(ask_or_none(request, f"/prices/{name}"))
+        stock = group.create_task(ask_or_none(request, f"/stock/{name}"))
+    return {"price": price.result(), "stock": stock.result()}
+
+
+@app.get("/products/{name}")
+async def product(request: Request, name: str) -> dict[str, Any]:
+    async with asyncio.TaskGroup() as group:
+        text = group.create_task(ask_or_none(request, f"/texts/{name}"))
+        offered = group.create_task(offer(request, name))
+    if text.result() is None or None in offered.result().values():
+        raise HTTPException(404, f"{name} is not there")
+    return {"text": text.result(), "offer": offered.result()}

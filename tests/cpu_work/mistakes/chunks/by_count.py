@@ -1,0 +1,30 @@
+"""A pause after each thousand numbers.
+
+Diagnosis: A count of numbers says little about time
+"""
+
+import asyncio
+import time
+
+from fastapi import FastAPI
+
+from app_snippets.cpu_work.work import is_prime
+
+SLICE = 0.005  # seconds
+
+app = FastAPI()
+
+
+@app.get("/ping")
+async def ping() -> str:
+    return "pong"
+
+
+@app.get("/primes")
+async def primes(limit: int, start: int = 0) -> int:
+    found = 0
+    for number in range(start, limit):
+        found += is_prime(number)
+        if number % 1000 == 0:
+            await asyncio.sleep(0)
+    return found

@@ -1,0 +1,42 @@
+"""An executor of its own, opened and closed by the lifespan."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from urllib.request import urlopen
+
+import anyio.to_thread
+from fastapi import Depends, FastAPI, Request
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    with ThreadPoolExecutor(max_workers=25) as executor:
+        yield {"executor": executor}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+def fetch_quote(symbol: str) -> float:
+    """The stock exchange's SDK. It is synchronous, and not ours to change."""
+    with urlopen(f"{os.environ['EXCHANGE_URL']}/quotes/{symbol}", timeout=5) as response:
+        return json.load(response)["price"]
+
+
+def get_version() -> str:
+    return "1.0"
+
+
+@app.get("/health")
+def health(version: Annotated[str, Depends(get_version)]) -> dict[str, str]:
+    return {"status": "ok", "version": version}
+
+
+@app.get("/quotes/{symbol}")
+async def quote(symbol: str, request: Request) -> float:
+    return await asyncio.get_running_loop().run_in_executor(request.state.executor, fetch_quote, symbol)

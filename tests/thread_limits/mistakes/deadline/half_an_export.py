@@ -1,0 +1,40 @@
+"""The thread stops, and the answer says 200.
+
+Diagnosis: takes half of the rows for all of them
+"""
+
+import asyncio
+import os
+import threading
+from urllib.request import urlopen
+
+from fastapi import FastAPI, HTTPException
+
+DEADLINE = 0.3  # seconds
+
+app = FastAPI()
+
+
+def write_row(row: int, job: str) -> None:
+    """The warehouse's SDK: one row, about 20 ms. It is synchronous, and not ours to change."""
+    urlopen(f"{os.environ['WAREHOUSE_URL']}/{job}/{row}", data=b"", timeout=5).close()
+
+
+def export(job: str, rows: int, stop: threading.Event) -> int:
+    written = 0
+    while written < rows and not stop.is_set():
+        write_row(written, job)
+        written += 1
+    return written
+
+
+@app.get("/ping")
+async def ping() -> str:
+    return "pong"
+
+
+@app.post("/exports/{job}")
+async def create_export(job: str, rows: int) -> dict[str, int]:
+    stop = threading.Event()
+    asyncio.get_running_loop().call_later(DEADLINE, stop.set)
+    return {"written": await asyncio.to_thread(export, job, rows, stop)}
