@@ -6,7 +6,6 @@ import secrets
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -14,47 +13,19 @@ from fastapi import FastAPI
 
 from workbench.answer import FILE, Answer, Held, failure_in_words
 from workbench.judging import NotYet, exercise, ms
-from workbench.load import Burst, Heartbeat, burst, heartbeat
-from workbench.server import LiveServer, serve
+from workbench.server import serve
+from workbench.trial import ATTEMPTS, Trial, calm_trial, require_pings
 
 LONGEST_PING = 0.15  # seconds; one blocking call in each of ten handlers makes a ping wait 0.4 s or more
 CERTAIN = 0.35  # seconds: a ping this long was held up by the answer, not by a busy machine
 QUIET = 0.08  # seconds; a monitor that counts its own sleep of 0.1 s is above it
 WALL = 0.7  # seconds for ten calls at once; taking turns, they need 1 s or more
-ATTEMPTS = 3
 TRIED = "10 calls at once, with a heartbeat on /ping"
-
-
-@dataclass
-class Trial:
-    """One burst against the answer, with a heartbeat and the stretches in which the loop was held."""
-
-    burst: Burst
-    beat: Heartbeat
-    held: list[Held]
-
-
-async def calm_trial(answer: Answer, server: LiveServer, path: str, *, wall: float) -> Trial:
-    """Ten calls at once. Tried again where a busy machine may have caused what the bounds were missed by."""
-    for attempt in range(1, ATTEMPTS + 1):
-        with answer.watched(server) as held:
-            async with heartbeat(server) as beat:
-                result = await burst(server, path, 10, timeout=4)
-        good = beat.longest <= LONGEST_PING and result.wall <= wall
-        if good or beat.longest >= CERTAIN or attempt == ATTEMPTS:
-            break
-    return Trial(result, beat, held)
 
 
 def require_answers(trial: Trial, path: str, expected: Any) -> None:
     """All ten answers are there and right, and /ping works. Raises NotYet."""
-    if trial.beat.failures:
-        raise NotYet(
-            tried=TRIED,
-            expected="every ping answered with 200",
-            seen=trial.beat.failures[0],
-            diagnosis="`/ping` does not answer as it did. It shows whether the loop is free: leave it as it was.",
-        )
+    require_pings(trial.beat, TRIED)
     for call in trial.burst.calls:
         if call.status != 200:
             raise NotYet(tried=TRIED, expected="ten answers with status 200", **failure_in_words(call))
@@ -90,7 +61,7 @@ async def report(answer: Answer) -> str:
     with serve(figures, name="figures") as upstream:
         os.environ["FIGURES_URL"] = upstream.url
         async with answer.served() as server:
-            trial = await calm_trial(answer, server, "/report", wall=WALL)
+            trial = await calm_trial(answer, server, "/report", ping=LONGEST_PING, certain=CERTAIN, wall=WALL)
         if any(call.status == 500 for call in trial.burst.calls) and trial.held:
             raise NotYet(
                 tried=TRIED,
@@ -164,7 +135,7 @@ async def dependency(answer: Answer) -> str:
     async with answer.served() as server:
         async with server.client(headers={"token": "secret-2"}) as client:
             named = await client.get("/orders")
-        trial = await calm_trial(answer, server, "/orders", wall=WALL)
+        trial = await calm_trial(answer, server, "/orders", ping=LONGEST_PING, certain=CERTAIN, wall=WALL)
     require_answers(trial, "/orders", {"user": "nobody", "currency": "EUR"})
     if named.status_code != 200 or named.json() != {"user": "grace", "currency": "EUR"}:
         raise NotYet(

@@ -11,20 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from app_snippets.cpu_work.checks.common import (
-    ATTEMPTS,
-    LONGEST_PING,
-    calm_trial,
-    names_used,
-    primes_between,
-    require_pings,
-    watching_processes,
-)
+from app_snippets.cpu_work.checks.common import CERTAIN, LONGEST_PING, names_used, primes_between, watching_processes
 from app_snippets.cpu_work.work import is_prime
 from workbench.answer import FILE, Answer, failure_in_words
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Burst, burst
 from workbench.server import LiveServer
+from workbench.trial import ATTEMPTS, calm_trial, require_pings
 
 LARGE = 10_000_000_000
 MOST_EXTRA = 1.5  # times what the same computing takes without a pause; a wrong answer takes 3 times or more
@@ -94,7 +87,14 @@ async def chunks(answer: Answer) -> str:
                 tried = f"{size:,} {what} numbers, with a heartbeat on /ping"
                 slept.delays.clear()
                 with _elsewhere(server) as threads:
-                    trial = await calm_trial(answer, server, f"/primes?start={start}&limit={start + size}", 1)
+                    trial = await calm_trial(
+                        answer,
+                        server,
+                        f"/primes?start={start}&limit={start + size}",
+                        1,
+                        ping=LONGEST_PING,
+                        certain=CERTAIN,
+                    )
                 require_pings(trial.beat, tried)
                 _require_answered(trial.burst, tried)
                 if len(threads) > 2:

@@ -10,34 +10,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from workbench.answer import Answer, Held
-from workbench.judging import NotYet
-from workbench.load import Burst, Heartbeat, burst, heartbeat
-from workbench.server import LiveServer
-
 LONGEST_PING = 0.1  # seconds; a right answer's is near 0.02, and a wrong one's above 0.3
 CERTAIN = 0.3  # seconds: a ping this long was held up by the answer, not by a busy machine
-ATTEMPTS = 3
-
-
-@dataclass
-class Trial:
-    """One burst against the answer, with a heartbeat and the stretches in which the loop was held."""
-
-    burst: Burst
-    beat: Heartbeat
-    held: list[Held]
-
-
-async def calm_trial(answer: Answer, server: LiveServer, path: str | list[str], n: int) -> Trial:
-    """Calls at once. Tried again where a busy machine may have caused what the bound was missed by."""
-    for _ in range(ATTEMPTS):
-        with answer.watched(server) as held:
-            async with heartbeat(server) as beat:
-                result = await burst(server, path, n, timeout=4)
-        if beat.longest <= LONGEST_PING or beat.longest >= CERTAIN:
-            break
-    return Trial(result, beat, held)
 
 
 def primes_between(start: int, limit: int) -> int:
@@ -47,17 +21,6 @@ def primes_between(start: int, limit: int) -> int:
         if sieve[number]:
             sieve[number * number :: number] = bytes(len(range(number * number, limit, number)))
     return sum(sieve[start:limit])
-
-
-def require_pings(beat: Heartbeat, tried: str) -> None:
-    """Every ping was answered. Raises NotYet."""
-    if beat.failures:
-        raise NotYet(
-            tried=tried,
-            expected="every ping answered with 200",
-            seen=beat.failures[0],
-            diagnosis="`/ping` does not answer as it did. It shows whether the loop is free: leave it as it was.",
-        )
 
 
 @dataclass

@@ -8,19 +8,18 @@ import sys
 import time
 
 from app_snippets.cpu_work.checks.common import (
+    CERTAIN,
     LONGEST_PING,
     Started,
-    Trial,
-    calm_trial,
     names_used,
     primes_between,
-    require_pings,
     watching_processes,
 )
 from workbench.answer import Answer, Held, failure_in_words
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call, burst
 from workbench.server import LiveServer
+from workbench.trial import Trial, calm_trial, require_pings
 
 
 @exercise(
@@ -88,7 +87,9 @@ async def _one_after_another(answer: Answer, server: LiveServer, started: Starte
 async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) -> Trial:
     tried = "8 calls at once, with a heartbeat on /ping"
     limits = [30_000 - 10 * number for number in range(8)]
-    trial = await calm_trial(answer, server, [f"/primes?start=5&limit={limit}" for limit in limits], 8)
+    trial = await calm_trial(
+        answer, server, [f"/primes?start=5&limit={limit}" for limit in limits], 8, ping=LONGEST_PING, certain=CERTAIN
+    )
     require_pings(trial.beat, tried)
     for call, limit in zip(trial.burst.calls, limits, strict=True):
         workers.add(_worker_of(answer, call, primes_between(5, limit), tried, trial.held))

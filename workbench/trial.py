@@ -1,0 +1,55 @@
+"""A burst against an answer while a heartbeat goes on: what many checks judge by."""
+
+import math
+from dataclasses import dataclass
+
+from workbench.answer import Answer, Held
+from workbench.judging import NotYet
+from workbench.load import Burst, Heartbeat, burst, heartbeat
+from workbench.server import LiveServer
+
+ATTEMPTS = 3
+
+
+@dataclass
+class Trial:
+    """One burst, its heartbeat on /ping, and the stretches in which the answer's code held the loop."""
+
+    burst: Burst
+    beat: Heartbeat
+    held: list[Held]
+
+
+async def calm_trial(
+    answer: Answer,
+    server: LiveServer,
+    path: str | list[str],
+    n: int = 10,
+    *,
+    ping: float,
+    certain: float,
+    wall: float = math.inf,
+) -> Trial:
+    """`n` calls at once. Tried again, twice at most, where a busy machine may have caused a missed bound.
+
+    ping, wall: seconds that the slowest ping and the whole burst may take.
+    certain: seconds of a ping that no busy machine explains: then there is no second try.
+    """
+    for _ in range(ATTEMPTS):
+        with answer.watched(server) as held:
+            async with heartbeat(server) as beat:
+                result = await burst(server, path, n, timeout=4)
+        if beat.longest >= certain or (beat.longest <= ping and result.wall <= wall):
+            break
+    return Trial(result, beat, held)
+
+
+def require_pings(beat: Heartbeat, tried: str) -> None:
+    """Every ping was answered with 200. Raises NotYet."""
+    if beat.failures:
+        raise NotYet(
+            tried=tried,
+            expected="every ping answered with 200",
+            seen=beat.failures[0],
+            diagnosis="`/ping` does not answer as it did. It shows whether the loop is free: leave it as it was.",
+        )
