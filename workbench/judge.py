@@ -8,12 +8,14 @@ import asyncio
 import builtins
 import contextlib
 import io
+import multiprocessing
 import os
 import sys
 import threading
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from types import ModuleType
 
 from workbench.answer import Answer, TookTooLong, innermost, place_in_words, where_it_is
 from workbench.judging import NOT_YET, PASSED, Exercise, NotYet, Verdict, find_exercise
@@ -103,6 +105,10 @@ def _isolate() -> io.StringIO:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    # This process was forked by a server for that purpose, which made it the default. Back to the platform's own,
+    # and to a main module that costs nothing to import, for the processes that an answer starts.
+    multiprocessing.set_start_method(None, force=True)
+    sys.modules["__main__"] = ModuleType("__main__")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)

@@ -4,10 +4,8 @@ import contextlib
 import math
 import multiprocessing
 import multiprocessing.process
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 LONGEST_PING = 0.1  # seconds; a right answer's is near 0.02, and a wrong one's above 0.3
@@ -50,10 +48,6 @@ def watching_processes() -> Iterator[Started]:
     """Note every process that is started, and leave none behind."""
     started = Started()
     start = multiprocessing.process.BaseProcess.start
-    # What spawns imports the main module of its parent. Ours is the bench, and none of the answer's business.
-    sys.modules["__main__"] = ModuleType("__main__")
-    # And it was started by a fork server itself, which has made that the default: back to the platform's own.
-    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]
 
     def noting_start(self: multiprocessing.process.BaseProcess) -> None:
         start(self)
