@@ -118,7 +118,7 @@ class _Dashboard:
         )
 
     async def late(self) -> Call:
-        call = await self.ask(Reply(0.1, self.user), Reply(3, self.ids))
+        call = await self.ask(Reply(0.05, self.user), Reply(3, self.ids))
         tried = "`/dashboard`, while the recommendations take 3 s"
         if call.status is None:
             raise NotYet(
@@ -160,7 +160,7 @@ class _Dashboard:
         )
 
     async def failing(self) -> Call:
-        call = await self.ask(Reply(0.1, self.user), Reply(0.02, "out of order", status=500))
+        call = await self.ask(Reply(0.02, self.user), Reply(0.02, "out of order", status=500))
         self._require_empty(call, "`/dashboard`, while the recommendations fail", self._failing_in_words)
         return call
 
@@ -192,7 +192,8 @@ class _Dashboard:
             why = failed_in_words(call)["diagnosis"]
         else:
             why = otherwise(call)
-        raise NotYet(tried=tried, expected=f"status 200, `{expected}`", seen=self._seen(call), diagnosis=why)
+        kind = Noisy if call.status == 200 and not user_there else NotYet  # a slow machine can use up a user's budget
+        raise kind(tried=tried, expected=f"status 200, `{expected}`", seen=self._seen(call), diagnosis=why)
 
     def _seen(self, call: Call) -> str:
         for leaf in leaves(error_of(call))[:1]:
