@@ -11,7 +11,7 @@ from tests.lab.jupyterlab import QUIET, Lab, start_lab
 from workbench import course
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright keeps a loop running in this thread until it is stopped
 def browser() -> Iterator[Browser]:
     """Headless Chromium of the system's. Skips without it, unless CI says that it must be there."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -26,7 +26,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright keeps a loop running in this thread until it is stopped
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab on a copy of the notebooks, so that its autosave never touches the committed ones."""
     folder = tmp_path_factory.mktemp("lab")
