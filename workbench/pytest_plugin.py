@@ -5,6 +5,7 @@ is one whose sources are not the course's any more, is run and judged: errors an
 outputs are not compared. EXERCISES=required makes an exercise that is not attempted fail too.
 """
 
+import re
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -16,6 +17,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 from workbench.judging import MARKS
 
 CELL_TIMEOUT = 60.0  # seconds, in place of nbval's 2000
+VERDICT = re.compile(rf"[{''.join(MARKS.values())}] \d+\.\d+ .+: ")
 PROPERTY = "exercise"  # of a report: the notebook's file name, and the verdict's first line
 
 
@@ -83,7 +85,7 @@ def _verdict(outputs: list[Any]) -> str:
     """The words of the verdict that a cell showed, or "" when it showed none."""
     texts = [output.get("evalue", "") for output in outputs if output.output_type == "error"]
     texts += [output["data"].get("text/plain", "") for output in outputs if "data" in output]
-    return next((text for text in texts if text[:1] in MARKS.values() and ": " in text), "")
+    return next((text for text in texts if VERDICT.match(text)), "")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
