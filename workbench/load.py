@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import statistics
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -86,6 +85,8 @@ class Burst:
 async def burst(server: LiveServer, path: str | list[str], n: int = 10, *, timeout: float = 10.0) -> Burst:
     """Make `n` GET calls in the same moment, each on a connection of its own, and wait for all.
 
+    The connections are opened before the first call, so that they are no part of what is measured.
+
     path: one path, or a list of paths that the calls take in turn.
     n: number of calls, at most 500.
     timeout: seconds for each call. A call that fails has `status` None and says why in `error`.
@@ -94,11 +95,16 @@ async def burst(server: LiveServer, path: str | list[str], n: int = 10, *, timeo
         raise ValueError(f"a burst has 1 to {MOST} calls, not {n}")
     paths = [path] if isinstance(path, str) else path
     prefix = f"burst-{next(_numbers)}-"
-    start = time.perf_counter()
-    calls = [Call(number, paths[number % len(paths)], start) for number in range(n)]
-    async with asyncio.TaskGroup() as group:
-        for call in calls:
-            group.create_task(_call_once(server, call, f"{prefix}{call.number}", timeout))
+    async with contextlib.AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(contextlib.aclosing(_Connection(server.url))) for _ in range(n)]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*(connection.open() for connection in connections), return_exceptions=True)
+        start = time.perf_counter()
+        calls = [Call(number, paths[number % len(paths)], start) for number in range(n)]
+        async with asyncio.TaskGroup() as group:
+            for call, connection in zip(calls, connections, strict=True):
+                group.create_task(_call_once(connection, call, f"{prefix}{call.number}", timeout))
     end = max(call.end for call in calls)
     seen = {request.mark: request for request in server.record.marked(prefix)}
     for call in calls:
@@ -106,12 +112,11 @@ async def burst(server: LiveServer, path: str | list[str], n: int = 10, *, timeo
     return Burst(calls, start, end, server)
 
 
-async def _call_once(server: LiveServer, call: Call, mark: str, timeout: float) -> None:
+async def _call_once(connection: "_Connection", call: Call, mark: str, timeout: float) -> None:
     call.start = time.perf_counter()
     try:
         async with asyncio.timeout(timeout):
-            async with contextlib.aclosing(_Connection(server.url)) as connection:
-                call.status, call.headers, call.body = await connection.get(call.path, mark)
+            call.status, call.headers, call.body = await connection.get(call.path, mark)
     except TimeoutError:
         call.error = f"no answer within {timeout:g} s"
     except (OSError, EOFError, h11.RemoteProtocolError) as error:
@@ -130,9 +135,12 @@ class _Connection:
         self._http = h11.Connection(h11.CLIENT)
         self._writer: asyncio.StreamWriter | None = None
 
-    async def get(self, path: str, mark: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    async def open(self) -> None:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(*self._address)
+
+    async def get(self, path: str, mark: str | None = None) -> tuple[int, dict[str, str], bytes]:
+        await self.open()
         headers = [("host", f"{self._address[0]}:{self._address[1]}")]
         if mark:
             headers.append((MARK.decode(), mark))
@@ -183,9 +191,12 @@ class Heartbeat:
         return max((seconds for _, seconds in self.pings), default=0.0)
 
     @property
-    def median(self) -> float:
-        """Seconds of the middle ping."""
-        return statistics.median(seconds for _, seconds in self.pings) if self.pings else 0.0
+    def per_second(self) -> float:
+        """Answers in a second. Between an answer and the next ping is a pause, so 100 at the most by default."""
+        if not self.pings:
+            return 0.0
+        (begun, _), (last, seconds) = self.pings[0], self.pings[-1]
+        return len(self.pings) / (last + seconds - begun)
 
 
 @contextlib.asynccontextmanager

@@ -16,19 +16,20 @@ from workbench.judging import NotYet, exercise, ms
 from workbench.server import serve
 from workbench.trial import ATTEMPTS, Trial, calm_trial, require_pings
 
-LONGEST_PING = 0.15  # seconds; one blocking call in each of ten handlers makes a ping wait 0.4 s or more
+CALLS = 8
+LONGEST_PING = 0.15  # seconds; any blocking call that is left takes 0.2, and a ping in it waits for its end
 CERTAIN = 0.35  # seconds: a ping this long was held up by the answer, not by a busy machine
 QUIET = 0.08  # seconds; a monitor that counts its own sleep of 0.1 s is above it
-WALL = 0.7  # seconds for ten calls at once; taking turns, they need 1 s or more
-TRIED = "10 calls at once, with a heartbeat on /ping"
+WALL = 1.4  # seconds for all calls at once; taking turns, they need 1.6 s or more
+TRIED = f"{CALLS} calls at once, with a heartbeat on /ping"
 
 
 def require_answers(trial: Trial, path: str, expected: Any) -> None:
-    """All ten answers are there and right, and /ping works. Raises NotYet."""
+    """All answers are there and right, and /ping works. Raises NotYet."""
     require_pings(trial.beat, TRIED)
     for call in trial.burst.calls:
         if call.status != 200:
-            raise NotYet(tried=TRIED, expected="ten answers with status 200", **failure_in_words(call))
+            raise NotYet(tried=TRIED, expected=f"{CALLS} answers with status 200", **failure_in_words(call))
         if call.json() != expected:
             raise NotYet(
                 tried=TRIED,
@@ -49,23 +50,23 @@ def require_answers(trial: Trial, path: str, expected: Any) -> None:
     ],
 )
 async def report(answer: Answer) -> str:
-    """Ten concurrent reports in the time of a few, the service's own figures, no ping above the bound."""
+    """Concurrent reports in the time of a few, the service's own figures, no ping above the bound."""
     figures = FastAPI()
     orders = secrets.randbelow(1_000_000)
 
     @figures.get("/figures")
     async def read_figures() -> dict[str, int]:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
         return {"orders": orders}
 
     with serve(figures, name="figures") as upstream:
         os.environ["FIGURES_URL"] = upstream.url
         async with answer.served() as server:
-            trial = await calm_trial(answer, server, "/report", ping=LONGEST_PING, certain=CERTAIN, wall=WALL)
+            trial = await calm_trial(answer, server, "/report", CALLS, ping=LONGEST_PING, certain=CERTAIN, wall=WALL)
         if any(call.status == 500 for call in trial.burst.calls) and trial.held:
             raise NotYet(
                 tried=TRIED,
-                expected="ten answers with status 200",
+                expected=f"{CALLS} answers with status 200",
                 seen=f"status 500, after the loop was held at {trial.held[0]}",
                 diagnosis="The blocking call was made first, in the loop, and its result was handed on as if it were a "
                 "function: `to_thread(get(url))` calls get itself. Pass the function and its arguments apart: "
@@ -82,18 +83,18 @@ async def report(answer: Answer) -> str:
     if trial.burst.wall > WALL:
         raise NotYet(
             tried=TRIED,
-            expected=f"ten answers within {WALL} s",
+            expected=f"{CALLS} answers within {WALL} s",
             seen=f"the last one after {trial.burst.wall:.2f} s",
             diagnosis="The loop is free, but the calls still take turns: something lets only a few of them in at a "
             "time, a lock or one connection for all.",
         )
-    return f"Ten answers in {trial.burst.wall:.2f} s, longest ping {ms(trial.beat.longest)}."
+    return f"{CALLS} answers in {trial.burst.wall:.2f} s, longest ping {ms(trial.beat.longest)}."
 
 
 def _who_holds(held: list[Held]) -> str:
-    pauses = [one for one in held if one.calling == ""]
-    calls = [one for one in held if one.calling not in ("", "__init__")]
-    building = [one for one in held if one.calling == "__init__"]
+    pauses = _mostly([one for one in held if one.calling == ""], held)
+    calls = _mostly([one for one in held if one.calling not in ("", "__init__")], held)
+    building = _mostly([one for one in held if one.calling == "__init__"], held)
     tasks = [one for one in held if one.task]
     if tasks:
         return (
@@ -120,6 +121,11 @@ def _who_holds(held: list[Held]) -> str:
     return "Something in the handler works for long without awaiting: the loop was held, a little at a time."
 
 
+def _mostly(some: list[Held], held: list[Held]) -> list[Held]:
+    """`some`, where they held the loop for a fifth of the time or more. Less may be the machine's doing."""
+    return some if sum(one.seconds for one in some) >= sum(one.seconds for one in held) / 5 else []
+
+
 @exercise(
     "The blocker that hides",
     asks_for="app",
@@ -131,11 +137,11 @@ def _who_holds(held: list[Held]) -> str:
     ],
 )
 async def dependency(answer: Answer) -> str:
-    """Ten concurrent orders with a free loop, and each caller's own account in the answer."""
+    """Concurrent orders with a free loop, and each caller's own account in the answer."""
     async with answer.served() as server:
         async with server.client(headers={"token": "secret-2"}) as client:
             named = await client.get("/orders")
-        trial = await calm_trial(answer, server, "/orders", ping=LONGEST_PING, certain=CERTAIN, wall=WALL)
+        trial = await calm_trial(answer, server, "/orders", CALLS, ping=LONGEST_PING, certain=CERTAIN, wall=WALL)
     require_answers(trial, "/orders", {"user": "nobody", "currency": "EUR"})
     if named.status_code != 200 or named.json() != {"user": "grace", "currency": "EUR"}:
         raise NotYet(
@@ -155,11 +161,11 @@ async def dependency(answer: Answer) -> str:
     if trial.burst.wall > WALL:
         raise NotYet(
             tried=TRIED.replace("calls", "calls of /orders"),
-            expected=f"ten answers within {WALL} s",
+            expected=f"{CALLS} answers within {WALL} s",
             seen=f"the last one after {trial.burst.wall:.2f} s",
             diagnosis="The loop is free, but the calls take turns now: something lets only one of them in at a time.",
         )
-    return f"Ten answers in {trial.burst.wall:.2f} s, longest ping {ms(trial.beat.longest)}."
+    return f"{CALLS} answers in {trial.burst.wall:.2f} s, longest ping {ms(trial.beat.longest)}."
 
 
 def _which_dependency(answer: Answer, held: list[Held]) -> str:

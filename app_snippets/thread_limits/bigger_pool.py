@@ -19,7 +19,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.get("/report")
 def report() -> str:
-    time.sleep(0.25)
+    time.sleep(0.5)
     return "ready"
 
 

@@ -22,7 +22,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 def slow_report() -> str:
-    time.sleep(0.25)
+    time.sleep(0.5)
     return "ready"
 
 

@@ -11,7 +11,7 @@ app = FastAPI()
 
 @app.get("/report")
 def report() -> str:
-    time.sleep(0.25)
+    time.sleep(0.5)
     return "ready"
 
 

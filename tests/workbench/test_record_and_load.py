@@ -65,7 +65,7 @@ async def test_a_held_loop_shows_in_the_record_and_in_the_heartbeat() -> None:
     assert held.wall > 3 * 0.19
     assert beat.longest > 0.15
     assert free.longest_lag < held.longest_lag / 2
-    assert calm.median < beat.longest / 2
+    assert calm.per_second > 2 * beat.per_second
     assert len(calm.pings) > len(beat.pings)
 
 

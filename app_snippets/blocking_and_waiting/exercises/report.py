@@ -30,10 +30,10 @@ async def ping() -> str:
 @app.get("/report")
 async def report(request: Request) -> dict[str, int]:
     # BEGIN SOLUTION
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
     response = await request.state.client.get("/figures")
     # STARTER
-    # | time.sleep(0.05)  # a pause, because the service likes one
+    # | time.sleep(0.2)  # a pause, because the service likes one
     # | response = request.state.client.get("/figures")
     # END SOLUTION
     return response.json()

@@ -27,6 +27,6 @@ async def ping() -> str:
 
 @app.get("/report")
 def report(request: Request) -> dict[str, int]:
-    time.sleep(0.05)  # a pause, because the service likes one
+    time.sleep(0.2)  # a pause, because the service likes one
     response = request.state.client.get("/figures")
     return response.json()

@@ -14,7 +14,7 @@ app = FastAPI()
 
 def look_up(token: str) -> str:
     """The directory's SDK. It is synchronous, and not ours to change."""
-    time.sleep(0.1)
+    time.sleep(0.2)
     return {"secret-1": "ada", "secret-2": "grace"}.get(token, "nobody")
 
 

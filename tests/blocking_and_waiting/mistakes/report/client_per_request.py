@@ -30,7 +30,7 @@ async def ping() -> str:
 
 @app.get("/report")
 async def report(request: Request) -> dict[str, int]:
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
     async with httpx.AsyncClient(base_url=os.environ["FIGURES_URL"]) as client:
         response = await client.get("/figures")
     return response.json()

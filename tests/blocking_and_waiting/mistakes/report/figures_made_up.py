@@ -30,5 +30,5 @@ async def ping() -> str:
 
 @app.get("/report")
 async def report(request: Request) -> dict[str, int]:
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
     return {"orders": 42}

@@ -31,7 +31,7 @@ async def ping() -> str:
 
 @app.get("/report")
 async def report(request: Request) -> dict[str, int]:
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
     async with one_at_a_time:
         response = await request.state.client.get("/figures")
     return response.json()

@@ -30,6 +30,6 @@ async def ping() -> str:
 
 @app.get("/report")
 async def report(request: Request) -> dict[str, int]:
-    time.sleep(0.05)
+    time.sleep(0.2)
     response = await request.state.client.get("/figures")
     return response.json()

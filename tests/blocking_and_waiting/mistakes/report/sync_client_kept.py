@@ -30,6 +30,6 @@ async def ping() -> str:
 
 @app.get("/report")
 async def report(request: Request) -> dict[str, int]:
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
     response = request.state.client.get("/figures")
     return response.json()

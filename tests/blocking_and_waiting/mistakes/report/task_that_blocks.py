@@ -29,7 +29,7 @@ async def ping() -> str:
 
 
 async def ask(client: httpx.Client) -> dict[str, int]:
-    time.sleep(0.05)
+    time.sleep(0.2)
     return client.get("/figures").json()
 
 
