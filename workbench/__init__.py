@@ -1,12 +1,13 @@
 """The bench under every notebook of the course: a live server, what it saw, pictures, claims, exercises."""
 
 from workbench import notebook as _notebook
+from workbench.asgi import ServeError
 from workbench.claims import ClaimFailed, claim
 from workbench.exercises import check, hint, progress, solution
 from workbench.load import Burst, Call, Heartbeat, burst, heartbeat
 from workbench.notebook import finish
 from workbench.pictures import Span, bars, children, gauge, timeline
-from workbench.server import LiveServer, ServeError, serve
+from workbench.server import LiveServer, serve
 from workbench.upstream import Reply, Upstream, upstream
 
 __all__ = [

@@ -15,9 +15,10 @@ from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 from workbench import course
+from workbench.asgi import ServeError
 from workbench.judging import Exercise, NotYet, quoted
 from workbench.load import Call
-from workbench.server import LiveServer, ServeError, running, serve
+from workbench.server import LiveServer, running, serve
 
 FILE = "your cell"  # the answer's file name in tracebacks
 MODULE = "answer"

@@ -141,6 +141,7 @@ class _Connection:
 
     async def get(self, path: str, mark: str | None = None) -> tuple[int, dict[str, str], bytes]:
         await self.open()
+        assert self._writer is not None
         headers = [("host", f"{self._address[0]}:{self._address[1]}")]
         if mark:
             headers.append((MARK.decode(), mark))

@@ -8,11 +8,9 @@
 
 import asyncio
 import contextlib
-import ctypes
 import functools
 import gc
 import importlib
-import inspect
 import os
 import socket
 import sys
@@ -20,17 +18,18 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
 import httpx
 import uvicorn
-from uvicorn.importer import ImportFromStringError, import_from_string
 
 from workbench import logs
+from workbench.asgi import ServeError, as_asgi
+from workbench.prompt_server import PromptServer
 from workbench.record import ASGIApp, Message, Receive, Record, Scope, Send, recorded
+from workbench.threads import join_all, raise_in
 
 # AnyIO imports this at the first `def` endpoint otherwise, which would hold a loop that we watch.
 importlib.import_module("anyio._backends._asyncio")
@@ -39,51 +38,12 @@ HOST = "127.0.0.1"
 LOG_LINES = 1_000  # kept per server
 
 
-class ServeError(RuntimeError):
-    """The app could not be served. `__cause__` is what the app raised, where it raised something."""
-
-
 class ServerGivenUp(RuntimeWarning):
     """A server did not end: something in it never gives its thread back."""
 
 
 class HandlerEnded(BaseException):
     """Raised inside a handler that never returns, to end it. No `except Exception` catches it."""
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its 0.1 s ticks, so that stopping and serving again take milliseconds."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.stopping = asyncio.Event()
-
-    def stop_soon(self) -> None:
-        self.should_exit = True
-        self.stopping.set()
-
-    async def main_loop(self) -> None:
-        while not await self.on_tick(0):  # refreshes the Date header
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), timeout=1)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """The steps and their order are those of `uvicorn.Server.shutdown` (0.54)."""
-        state = self.server_state
-        for server in self.servers:
-            server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        try:
-            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
-                while state.connections or state.tasks:
-                    await asyncio.sleep(0.005)
-                for server in self.servers:
-                    await server.wait_closed()
-        except TimeoutError:
-            for task in state.tasks:
-                task.cancel(msg="Task cancelled, timeout graceful shutdown exceeded")
-        await self.lifespan.shutdown()
 
 
 class LiveServer:
@@ -115,7 +75,7 @@ class LiveServer:
             timeout_keep_alive=75,
             interface="asgi3",
         )
-        self._uvicorn: _Uvicorn | None = None
+        self._uvicorn: PromptServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main_task: asyncio.Task[None] | None = None
         self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
@@ -172,12 +132,12 @@ class LiveServer:
             with contextlib.suppress(RuntimeError):  # the loop closed in this moment
                 self._loop.call_soon_threadsafe(self._stop_soon)
         self._thread.join(self.grace + 0.5)
-        _join(self._threads(), 0.1)  # idle worker threads end by themselves
+        join_all(self._threads(), 0.1)  # idle worker threads end by themselves
         deadline = time.perf_counter() + 1.5
         while (left := self._threads()) and time.perf_counter() < deadline:
             for thread in left:
-                _raise_in(thread, HandlerEnded)
-            _join(left, 0.2)
+                raise_in(thread, HandlerEnded)
+            join_all(left, 0.2)
         if left:
             self.given_up = True
             warnings.warn(
@@ -272,7 +232,7 @@ class LiveServer:
 
     async def _main(self) -> None:
         self._main_task = asyncio.current_task()
-        self._uvicorn = _Uvicorn(self._config)
+        self._uvicorn = PromptServer(self._config)
         startup = self._uvicorn.startup
 
         async def startup_then_say_so(sockets: list[socket.socket] | None = None) -> None:
@@ -303,7 +263,7 @@ class LiveServer:
             loop.run_until_complete(cancel_all())
         finally:
             self._executor.shutdown(wait=False, cancel_futures=True)
-            _join(self._executor._threads, self.grace)
+            join_all(self._executor._threads, self.grace)
             loop.close()
 
     def _note_lost(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -347,7 +307,7 @@ def serve(
 
     Raises ServeError, with the cause, when the app cannot be served.
     """
-    app = _asgi(app)
+    app = as_asgi(app)
     if (old := _running.get(name)) is not None:
         old.stop()
     _require_free(port)
@@ -376,31 +336,6 @@ def _keep_proxies_out() -> None:
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), HOST]))
 
 
-def _asgi(app: Any) -> ASGIApp:
-    if isinstance(app, str):
-        try:
-            app = import_from_string(app)
-        except ImportFromStringError as error:
-            raise ServeError(str(error)) from error
-        except Exception as error:
-            raise ServeError(f"Importing {app!r} failed: {type(error).__name__}: {error}") from error
-    if inspect.iscoroutine(app):
-        app.close()
-        raise ServeError("This is a coroutine, not an app: something like `serve(make_app())` lacks an `await`.")
-    if inspect.isclass(app) or not callable(app):
-        what = f"the class {app.__name__}" if inspect.isclass(app) else f"of type {type(app).__name__}"
-        raise ServeError(f"This is {what}, not an ASGI app. Pass the object that FastAPI() made.")
-    with contextlib.suppress(ValueError):  # some callables written in C have no signature
-        try:
-            inspect.signature(app).bind(None, None, None)
-        except TypeError as error:
-            raise ServeError(
-                f"{app!r} is not an ASGI app: one is called with (scope, receive, send). "
-                "Pass the object that FastAPI() made, not a function of it."
-            ) from error
-    return app  # type: ignore[no-any-return]
-
-
 def _require_free(port: int) -> None:
     if port == 0:
         return
@@ -413,17 +348,3 @@ def _require_free(port: int) -> None:
             raise ServeError(
                 f"Port {port} cannot be used ({error}). Leave `port` out, and a free one is taken."
             ) from error
-
-
-def _raise_in(thread: threading.Thread, kind: type[BaseException]) -> None:
-    """Raise an exception inside another thread, as soon as it next runs Python code."""
-    set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    if thread.ident is not None and thread.is_alive():
-        set_exception(ctypes.c_ulong(thread.ident), ctypes.py_object(kind))
-
-
-def _join(threads: Iterable[threading.Thread], timeout: float) -> None:
-    """Wait for all the threads, `timeout` seconds in all."""
-    deadline = time.perf_counter() + timeout
-    for thread in list(threads):
-        thread.join(max(0.0, deadline - time.perf_counter()))

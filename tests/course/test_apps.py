@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from workbench import course
+from workbench.asgi import ServeError
 from workbench.load import burst
-from workbench.server import ServeError, serve
+from workbench.server import serve
 
 NEVER_STARTS = "wrong_lifespan_raises"
 APPS = sorted(

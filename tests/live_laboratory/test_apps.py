@@ -7,8 +7,9 @@ import pytest
 import websockets
 
 from workbench import course
+from workbench.asgi import ServeError
 from workbench.load import burst
-from workbench.server import ServeError, serve
+from workbench.server import serve
 
 FOLDER = "app_snippets.live_laboratory"
 

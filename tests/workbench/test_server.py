@@ -18,7 +18,8 @@ import websockets
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 
-from workbench.server import LiveServer, ServeError, ServerGivenUp, running, serve
+from workbench.asgi import ServeError
+from workbench.server import LiveServer, ServerGivenUp, running, serve
 
 
 @pytest.fixture(autouse=True)
