@@ -17,7 +17,6 @@ from typing import Any
 from workbench import course
 from workbench.asgi import ServeError
 from workbench.judging import Exercise, NotYet, quoted
-from workbench.load import Call
 from workbench.server import LiveServer, running, serve
 
 FILE = "your cell"  # the answer's file name in tracebacks
@@ -169,25 +168,6 @@ def _functions(module: CodeType) -> dict[str, tuple[bytes, tuple[str, ...], tupl
 
 def _plain(constants: tuple[object, ...]) -> list[object]:
     return [one.co_name if isinstance(one, CodeType) else one for one in constants]
-
-
-def failure_in_words(call: Call) -> dict[str, str]:
-    """What a call that was not answered with 200 saw, and why, as NotYet's `seen` and `diagnosis`."""
-    error = call.request.error if call.request else None
-    if error is not None:
-        line = innermost(error.__traceback__)
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
-        return {
-            "seen": f"status 500: {said}" + (f", {place_in_words(line)}" if line else ""),
-            "diagnosis": f"The handler of `{call.path}` raised {said}. Mend that first.",
-        }
-    if call.status is None:
-        return {"seen": call.error or "no answer", "diagnosis": f"`{call.path}` gave no answer: {where_it_is()}."}
-    text = call.body.decode(errors="replace")[:80]
-    return {
-        "seen": f"status {call.status}: `{text}`",
-        "diagnosis": f"`{call.path}` answers with status {call.status}. Its path and what it needs must stay as given.",
-    }
 
 
 @dataclass(frozen=True)

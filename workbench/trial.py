@@ -1,7 +1,10 @@
-"""A burst against an answer while a heartbeat goes on: what many checks judge by."""
+"""Trials of an answer, and when to try again: a busy machine must not spoil a verdict."""
 
+import contextlib
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from workbench.answer import Answer, Held
 from workbench.judging import NotYet
@@ -9,6 +12,8 @@ from workbench.load import Burst, Heartbeat, burst, heartbeat
 from workbench.server import LiveServer
 
 ATTEMPTS = 3
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -48,6 +53,18 @@ async def calm_trial(
         if max(beat.longest, held_by_the_answer / 2) >= certain or (beat.longest <= ping and result.wall <= wall):
             break
     return min(trials, key=lambda trial: trial.beat.longest)
+
+
+class Noisy(NotYet):
+    """A bound that a busy machine may have missed: tried again."""
+
+
+async def calmly(trial: Callable[[], Awaitable[T]]) -> T:
+    """Run a trial; where only noise can have spoiled it, run it again, twice at most."""
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(Noisy):
+            return await trial()
+    return await trial()
 
 
 def require_pings(beat: Heartbeat, tried: str) -> None:

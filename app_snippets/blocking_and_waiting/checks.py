@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from workbench.answer import FILE, Answer, Held, failure_in_words
+from workbench.answer import FILE, Answer, Held
 from workbench.judging import NotYet, exercise, ms
 from workbench.server import serve
 from workbench.trial import ATTEMPTS, Trial, calm_trial, require_pings
+from workbench.words import failure_in_words
 
 CALLS = 8
 LONGEST_PING = 0.15  # seconds; any blocking call that is left takes 0.2, and a ping in it waits for its end

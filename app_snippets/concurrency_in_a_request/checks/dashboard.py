@@ -7,22 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app_snippets.concurrency_in_a_request.checks.common import (
-    Noisy,
-    abandoned,
-    called,
-    calmly,
-    error_of,
-    failed_in_words,
-    leaves,
-    parsed,
-    said,
-)
+from app_snippets.concurrency_in_a_request.checks.common import abandoned, called, parsed
 from workbench.answer import Answer, innermost, place_in_words
 from workbench.judging import NotYet, exercise, ms, quoted
 from workbench.load import Call
 from workbench.server import LiveServer
+from workbench.trial import Noisy, calmly
 from workbench.upstream import Reply, Upstream, upstream
+from workbench.words import error_of, failure_in_words, leaves, said
 
 IN_TIME = 0.6  # seconds for a dashboard; its own budget is 0.3 s
 CERTAIN = 1.0  # seconds: an answer this late is not a busy machine's fault
@@ -77,7 +69,7 @@ class _Dashboard:
         tried = "`/dashboard`, while user and recommendations take 100 ms each"
         call = await self.ask(Reply(0.1, self.user), Reply(0.1, self.ids))
         if call.status != 200:
-            raise NotYet(tried=tried, expected="status 200", **failed_in_words(call))
+            raise NotYet(tried=tried, expected="status 200", **failure_in_words(call))
         expected = {"user": self.user, "recommendations": self.ids}
         if parsed(call) != expected:
             raise _NotShown(
@@ -189,7 +181,7 @@ class _Dashboard:
         elif user_there and call.status == 200:
             why = f"The user is there, but `recommendations` is {quoted(part, 40)}: what is missing is an empty list."
         elif names and not names & {"TimeoutError", "CancelledError", "HTTPStatusError", "HTTPException"}:
-            why = failed_in_words(call)["diagnosis"]
+            why = failure_in_words(call)["diagnosis"]
         else:
             why = otherwise(call)
         kind = Noisy if call.status == 200 and not user_there else NotYet  # a slow machine can use up a user's budget

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from app_snippets.concurrency_in_a_request.checks.common import (
-    ATTEMPTS,
-)
 from workbench.answer import Answer, innermost, place_in_words
 from workbench.judging import NotYet, exercise, ms, quoted
+from workbench.trial import ATTEMPTS
 
 LIMIT = 10
 QUICK, LONG = 0.01, 0.15  # seconds; every tenth id takes long

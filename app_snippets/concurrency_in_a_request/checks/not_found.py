@@ -7,22 +7,14 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from app_snippets.concurrency_in_a_request.checks.common import (
-    Noisy,
-    abandoned,
-    called,
-    calmly,
-    error_of,
-    failed_in_words,
-    leaves,
-    parsed,
-    said,
-)
+from app_snippets.concurrency_in_a_request.checks.common import abandoned, called, parsed
 from workbench.answer import Answer, innermost
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
 from workbench.server import LiveServer
+from workbench.trial import Noisy, calmly
 from workbench.upstream import Reply, Upstream, upstream
+from workbench.words import error_of, failure_in_words, leaves, said
 
 SOON = 0.3  # seconds for an answer that is known after 0.03; what it must not wait for takes 0.6
 
@@ -86,7 +78,7 @@ class _NotFound:
         call = await self.ask("lamp", Reply(0.02, "a lamp"), Reply(0.02, number), Reply(0.02, 3))
         expected = {"text": "a lamp", "offer": {"price": number, "stock": 3}}
         if call.status != 200:
-            raise NotYet(tried="`/products/lamp`, which is there", expected="status 200", **failed_in_words(call))
+            raise NotYet(tried="`/products/lamp`, which is there", expected="status 200", **failure_in_words(call))
         if parsed(call) != expected:
             raise NotYet(
                 tried="`/products/lamp`, which is there",
@@ -172,7 +164,7 @@ class _NotFound:
                 "Something is missing, and the caller is told that all is well. Catching it is half of it: raise a 404."
             )
         elif kinds and kinds != {"HTTPException"}:
-            why = failed_in_words(call)["diagnosis"]
+            why = failure_in_words(call)["diagnosis"]
         elif call.status != 500:
             why = f"Something is missing: the status for that is 404, and not {call.status}."
         raise NotYet(tried=tried, expected="status 404", seen=self._seen(call), diagnosis=why)

@@ -13,11 +13,12 @@ from typing import Any
 
 from app_snippets.cpu_work.checks.common import CERTAIN, LONGEST_PING, names_used, primes_between, watching_processes
 from app_snippets.cpu_work.work import is_prime
-from workbench.answer import FILE, Answer, failure_in_words
+from workbench.answer import FILE, Answer
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Burst, burst
 from workbench.server import LiveServer
 from workbench.trial import ATTEMPTS, calm_trial, require_pings
+from workbench.words import failure_in_words
 
 LARGE = 10_000_000_000
 MOST_EXTRA = 1.5  # times what the same computing takes without a pause; a wrong answer takes 3 times or more

@@ -15,11 +15,12 @@ from app_snippets.cpu_work.checks.common import (
     primes_between,
     watching_processes,
 )
-from workbench.answer import Answer, Held, failure_in_words
+from workbench.answer import Answer, Held
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call, burst
 from workbench.server import LiveServer
 from workbench.trial import Trial, calm_trial, require_pings
+from workbench.words import failure_in_words
 
 
 @exercise(

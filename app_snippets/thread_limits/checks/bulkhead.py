@@ -13,11 +13,12 @@ from typing import Any
 import anyio.to_thread
 from fastapi import FastAPI
 
-from app_snippets.thread_limits.checks.common import ATTEMPTS, failure, frames_in_the_cell, in_loop
+from app_snippets.thread_limits.checks.common import failure, frames_in_the_cell, in_loop
 from workbench.answer import Answer, Held
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Burst, Call, burst
 from workbench.server import LiveServer, serve
+from workbench.trial import ATTEMPTS
 
 CALLS = 60  # slow calls in flight
 SEATS = 25  # that the exchange allows

@@ -9,11 +9,10 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
-from workbench.answer import FILE, failure_in_words
+from workbench.answer import FILE
 from workbench.load import Call
 from workbench.server import LiveServer
-
-ATTEMPTS = 3
+from workbench.words import error_of, failure_in_words
 
 
 async def in_loop(server: LiveServer, work: Coroutine[Any, Any, Any]) -> Any:
@@ -41,7 +40,7 @@ def frames_in_the_cell() -> dict[threading.Thread, list[FrameType]]:
 def failure(call: Call) -> dict[str, str]:
     """What a call that was not answered with 200 saw, and why; the failures that threads bring about in words."""
     words = failure_in_words(call)
-    if "coroutine object" in words["seen"]:
+    if "coroutine object" in str(error_of(call)):
         return {
             "seen": f"status {call.status}: a coroutine as the result",
             "diagnosis": "The call into a thread is made and not awaited, so what comes back is a coroutine.",

@@ -8,11 +8,12 @@ import time
 from dataclasses import dataclass
 from types import FrameType
 
-from app_snippets.thread_limits.checks.common import ATTEMPTS, failure, frames_in_the_cell, in_loop
+from app_snippets.thread_limits.checks.common import failure, frames_in_the_cell, in_loop
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call, heartbeat
 from workbench.server import LiveServer
+from workbench.trial import ATTEMPTS
 from workbench.upstream import Reply, Upstream, upstream
 
 NAMES = ("large", "small", "later")
