@@ -5,8 +5,8 @@
     python -m workbench.build --check      build nothing; fail where a committed notebook's sources differ
 
 A rebuilt cell keeps its committed output when the new one says the same after sanitising, as nbval compares
-them. So building twice leaves no diff, and what changes in a diff has changed in meaning. Delete a notebook
-to have all its outputs new.
+them, and no cell before it has changed. So building twice leaves no diff. Delete a notebook to have all its
+outputs new.
 """
 
 import argparse
@@ -138,12 +138,15 @@ def _merged(outputs: list[Any]) -> Iterator[Any]:
 
 
 def keep_outputs(notebook: nbformat.NotebookNode, committed: nbformat.NotebookNode) -> None:
-    """Take over each committed output that says the same as the new one."""
-    old = {cell.id: cell for cell in committed.cells if cell.cell_type == "code"}
-    for cell in notebook.cells:
-        before = old.get(cell.id)
-        if before is None or before.source != cell.source:
-            continue
+    """Take over each committed output that says the same as the new one, up to the first cell that changed.
+
+    What comes after a changed cell may look different and say the same: a picture of other figures.
+    """
+    old = [cell for cell in committed.cells if cell.cell_type == "code"]
+    new = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for before, cell in zip(old, new, strict=False):
+        if (before.id, before.source) != (cell.id, cell.source):
+            break
         if _said(cell.outputs) == _said(before.outputs):
             cell.outputs = before.outputs
 

@@ -86,7 +86,7 @@ def bars(values: Mapping[str, float], *, title: str, unit: str = "s", limit: flo
             f"limit {_number(limit, unit)}", (limit, 1), xycoords=("data", "axes fraction"),
             xytext=(3, 2), textcoords="offset points", fontsize=8,
         )  # fmt: skip
-    axes.set_xlim(0, max(*values.values(), limit or 0) * 1.15)
+    axes.set_xlim(0, max(*values.values(), limit or 0) * 1.2)
     axes.invert_yaxis()
     axes.set_xlabel({"s": "seconds", "ms": "milliseconds"}.get(unit, unit))
     said = "; ".join(f"{name}: {_number(value, unit)}" for name, value in values.items())

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from workbench import course
-from workbench.build import build, main, sources_differ
+from workbench.build import build, keep_outputs, main, sources_differ
 from workbench.course import CourseError, Lesson
 from workbench.judging import exercises_of
 
@@ -55,6 +55,22 @@ def test_the_check_command_says_what_is_out_of_date(
     assert f"{changed.name} is not what its sources build: run `make notebooks`" in said
     assert "99_stray.ipynb belongs to no lesson" in said
     assert "01_blocking_and_waiting.ipynb is missing" in said
+
+
+def notebook(*cells: tuple[str, str, str]) -> nbformat.NotebookNode:
+    """A notebook of cells, each with its source, what it says and its picture."""
+    made = nbformat.v4.new_notebook()
+    for place, (source, said, picture) in enumerate(cells):
+        output = nbformat.v4.new_output("display_data", {"text/plain": said, "image/png": picture})
+        made.cells.append(nbformat.v4.new_code_cell(source, id=f"cell-{place}", outputs=[output]))
+    return made
+
+
+def test_what_says_the_same_is_kept_up_to_the_first_cell_that_changed() -> None:
+    committed = notebook(("a", "took 1 s", "old"), ("b", "yes", "old"), ("c", "took 1 s", "old"), ("d", "", "old"))
+    rebuilt = notebook(("a", "took 2 s", "new"), ("b", "no", "new"), ("C", "took 1 s", "new"), ("d", "", "new"))
+    keep_outputs(rebuilt, committed)
+    assert [cell.outputs[0].data["image/png"] for cell in rebuilt.cells] == ["old", "new", "new", "new"]
 
 
 def test_an_unknown_lesson_is_named(capsys: pytest.CaptureFixture[str]) -> None:
