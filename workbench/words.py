@@ -57,7 +57,8 @@ def _exception_in_words(call: Call, error: BaseException) -> dict[str, str]:
     line = innermost(error.__traceback__)
     message = str(error) if len(str(error)) <= 3 * SHOWN else str(error)[: 3 * SHOWN] + " …"
     named = f"{type(error).__name__}: {message}".rstrip(": ")
-    return {
-        "seen": f"status 500: {named}" + (f", {place_in_words(line)}" if line else ""),
-        "diagnosis": f"The handler of `{call.path}` raised {named}. Mend that first.",
-    }
+    if "'coroutine' object" in message:
+        why = "What it uses there is a coroutine: something was called and not awaited."
+    else:
+        why = f"The handler of `{call.path}` raised {named}. Mend that first."
+    return {"seen": f"status 500: {named}" + (f", {place_in_words(line)}" if line else ""), "diagnosis": why}
