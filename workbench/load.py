@@ -106,10 +106,18 @@ async def burst(server: LiveServer, path: str | list[str], n: int = 10, *, timeo
             for call, connection in zip(calls, connections, strict=True):
                 group.create_task(_call_once(connection, call, f"{prefix}{call.number}", timeout))
     end = max(call.end for call in calls)
+    await _until_the_record_knows(server, end)
     seen = {request.mark: request for request in server.record.marked(prefix)}
     for call in calls:
         call.request = seen.get(f"{prefix}{call.number}")
     return Burst(calls, start, end, server)
+
+
+async def _until_the_record_knows(server: LiveServer, moment: float) -> None:
+    """Wait until the server's loop was looked at after `moment`: a lag is noted when the loop is free again."""
+    patience = time.perf_counter() + 0.5
+    while server.alive and server.record.looked_at() < moment and time.perf_counter() < patience:
+        await asyncio.sleep(0.002)
 
 
 async def _call_once(connection: "_Connection", call: Call, mark: str, timeout: float) -> None:

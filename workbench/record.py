@@ -85,6 +85,10 @@ class Record:
             most = max(most, in_flight)
         return most
 
+    def looked_at(self) -> float:
+        """When the loop was last found free, 0 before the first time."""
+        return self.lags[-1].due + self.lags[-1].held if self.lags else 0.0
+
     def lags_between(self, start: float, end: float) -> list[Lag]:
         """The lags that overlap the window from `start` to `end`."""
         return [lag for lag in list(self.lags) if lag.due <= end and lag.due + lag.held >= start]

@@ -40,8 +40,8 @@ async def calm_trial(
     Returns the trial with the quickest pings.
 
     ping, wall: seconds that the slowest ping and the whole burst may take.
-    certain: seconds of a ping that no busy machine explains, or half of the seconds for which the answer's own
-        lines held the loop: then there is no second try.
+    certain: seconds, all in all, for which the answer's own lines held the loop, and which no busy machine
+        explains: then there is no second try.
     """
     trials = []
     for _ in range(ATTEMPTS):
@@ -49,8 +49,7 @@ async def calm_trial(
             async with heartbeat(server) as beat:
                 result = await burst(server, path, n, timeout=6)
         trials.append(Trial(result, beat, held))
-        held_by_the_answer = sum(one.seconds for one in held)
-        if max(beat.longest, held_by_the_answer / 2) >= certain or (beat.longest <= ping and result.wall <= wall):
+        if sum(one.seconds for one in held) >= certain or (beat.longest <= ping and result.wall <= wall):
             break
     return min(trials, key=lambda trial: trial.beat.longest)
 

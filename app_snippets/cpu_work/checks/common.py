@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-LONGEST_PING = 0.1  # seconds; a right answer's is near 0.02, and a wrong one's above 0.3
-CERTAIN = 0.3  # seconds: a ping this long was held up by the answer, not by a busy machine
-
 
 def primes_between(start: int, limit: int) -> int:
     """How many primes there are, by a sieve."""

@@ -8,8 +8,6 @@ import sys
 import time
 
 from app_snippets.cpu_work.checks.common import (
-    CERTAIN,
-    LONGEST_PING,
     Started,
     names_used,
     primes_between,
@@ -21,6 +19,9 @@ from workbench.load import Call, burst
 from workbench.server import LiveServer
 from workbench.trial import Trial, calm_trial, require_pings
 from workbench.words import failure_in_words
+
+LONGEST_PING = 0.1  # seconds; a right answer's is near 0.02, and a wrong one's above 0.3
+CERTAIN = 0.6  # seconds: who holds the loop for so long in all is the answer, not a busy machine
 
 
 @exercise(
