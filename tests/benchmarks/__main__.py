@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from tests.benchmarks.streaming import exports
 from workbench import course
 from workbench.exercises import verdict_on, warm_up
 from workbench.judging import PASSED, exercises_of
@@ -272,6 +273,7 @@ def main() -> None:
         client_at_hand,
         throughput,
         cost_of_the_record,
+        exports,
         importing,
         verdicts,
         notebooks,

@@ -23,6 +23,7 @@ APPS = sorted(
 def _addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIGURES_URL", "SERVICES_URL"):  # of services that nobody asks here
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("DATABASE_URL", "sqlite+aiosqlite://")  # in memory
 
 
 @pytest.mark.parametrize("path", APPS, ids=lambda path: f"{path.parent.name}/{path.stem}")

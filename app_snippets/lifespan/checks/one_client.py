@@ -1,0 +1,261 @@
+"""How the exercise "One client for all requests" is judged."""
+
+import ast
+import asyncio
+import contextlib
+import functools
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+
+from workbench.answer import Answer, innermost, place_in_words, where_it_is
+from workbench.asgi import ServeError
+from workbench.judging import NotYet, exercise
+from workbench.load import Call, burst
+from workbench.server import LiveServer, serve
+from workbench.trial import Noisy, calmly
+from workbench.upstream import Reply, Upstream, upstream
+from workbench.words import failure_in_words, said
+
+CALLS = 24
+MOST = 2  # connections for all of them, one after another
+AT_ONCE = 4
+
+
+@exercise(
+    "One client for all requests",
+    asks_for="app",
+    hints=[
+        "How often does FastAPI call a dependency, and how often a lifespan?",
+        "What a lifespan yields, a dict, is in `request.state` of each request to the server that it was started for.",
+        "`async with httpx.AsyncClient(…) as client: yield {'client': client}` in a lifespan that FastAPI gets as "
+        "`lifespan=`, and a get_client(request: Request) that returns request.state.client.",
+    ],
+)
+async def one_client(answer: Answer) -> str:
+    """Few connections for many calls, two servers that do not get into each other's way, all clients closed."""
+    with _clients_built() as built, _service("first") as first, _service("second") as second:
+        os.environ["SERVICES_URL"] = first.url
+        await _loaded(answer)
+        with await _served(answer, "one server", name="answer") as server:
+            connections = await _require_few_connections(answer, server, first, built)
+            await calmly(lambda: _require_side_by_side(server, first))
+            os.environ["SERVICES_URL"] = second.url
+            with await _served(answer, "a second server with the same app", name="other") as other:
+                await _require_own(answer, other, second, "the second server's `/price`, while both run", first)
+                await _require_own(answer, server, first, "the first server's `/price`, while both run", second)
+            await _require_own(
+                answer, server, first, "the first server's `/price`, after the second has stopped", second
+            )
+            await asyncio.to_thread(other.stop)
+        await asyncio.to_thread(server.stop)
+    if left := [client for client in built if not client.is_closed]:
+        raise NotYet(
+            tried="to stop the servers",
+            expected="all clients closed",
+            seen=f"{len(left)} of {len(built)} still open",
+            diagnosis="A client is opened and never closed: its connections stay behind when the server stops. Open it "
+            "with `async with`, and yield inside the block.",
+        )
+    return f"{CALLS} calls, {connections} connection{'s'[: connections - 1]} upstream; two servers at once, all closed."
+
+
+Client = httpx.Client | httpx.AsyncClient
+
+
+@contextlib.contextmanager
+def _clients_built() -> Iterator[list[Client]]:
+    """The clients that the answer builds, in its threads; the check's own are built in the main thread."""
+    built: list[Client] = []
+    kept = {kind: kind.__init__ for kind in (httpx.Client, httpx.AsyncClient)}
+
+    def noting(build: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(build)
+        def init(self: Client, *args: Any, **options: Any) -> None:
+            build(self, *args, **options)
+            if threading.current_thread() is not threading.main_thread():
+                built.append(self)
+
+        return init
+
+    for kind, build in kept.items():
+        kind.__init__ = noting(build)  # type: ignore[method-assign]
+    try:
+        yield built
+    finally:
+        for kind, build in kept.items():
+            kind.__init__ = build  # type: ignore[method-assign]
+
+
+def _service(name: str) -> Upstream:
+    number = secrets.randbelow(1_000_000)
+    return upstream({"/price": Reply(0, number), "/stock": Reply(0, number + 1)}, name=name)
+
+
+async def _loaded(answer: Answer) -> None:
+    try:
+        await answer.load()
+    except NotYet as error:
+        if "FastAPIError" not in error.verdict.seen or "Request[" not in answer.source:
+            raise
+        raise NotYet(
+            tried=error.verdict.tried,
+            expected=error.verdict.expected,
+            seen=error.verdict.seen,
+            diagnosis="FastAPI knows `Request`, and takes `Request[State]` for the type of a field in the request. "
+            "Annotate the parameter with plain `Request`; the type of the client is what get_client returns.",
+        ) from None
+
+
+async def _served(answer: Answer, what: str, name: str) -> LiveServer:
+    """As `answer.served`, under a name of its own."""
+    app = await answer.load()
+    try:
+        return await asyncio.to_thread(serve, app, name=name, start_timeout=2.5)
+    except ServeError as error:
+        cause = error.__cause__ or error
+        where = place_in_words(innermost(cause.__traceback__)) or (
+            type(cause).__name__ if error.__cause__ else where_it_is()
+        )
+        why = f"{error}"
+        if "object is not iterable" in why or "cannot convert dictionary" in why:
+            why += ". What a lifespan yields is its state, a dict: `{'client': client}`."
+        if "Cannot open a client instance more than once" in why or "has been closed" in why:
+            why = (
+                "The client is made once, when the cell is run, and opened again with each server: a client that was "
+                "closed cannot be opened again. Make it in the lifespan."
+            )
+        raise NotYet(tried=f"to start {what}", expected="an app that starts", seen=where, diagnosis=why) from error
+
+
+async def _asked(server: LiveServer, path: str) -> Call:
+    return (await burst(server, path, 1, timeout=3)).calls[0]
+
+
+async def _require_few_connections(answer: Answer, server: LiveServer, service: Upstream, built: list[Client]) -> int:
+    tried = f"{CALLS} calls, one after another"
+    ports: set[int | None] = set()
+    asked = 0
+    while asked < CALLS and len(ports) <= 3 * MOST:
+        path = ("/price", "/stock")[asked % 2]
+        _require_answer(answer, await _asked(server, path), service, tried, built)
+        asked += 1
+        ports = {one.client_port for one in service.server.record.requests}
+    if len(ports) <= MOST:
+        return len(ports)
+    common = {
+        "tried": tried,
+        "expected": f"{MOST} connections to the service at most",
+        "seen": f"{len(ports)} connections after {asked} calls",
+    }
+    if len(built) >= asked:
+        why = "A client is built for each request"
+        if not isinstance(built[-1], httpx.AsyncClient):
+            why += ": `httpx.get` and its siblings do that, and hold the loop until the answer is there"
+        elif answer.changed("price") and _opened_in(answer.source, "price"):
+            why += ", in the endpoint"
+        elif _opened_in(answer.source, "get_client"):
+            why += ": FastAPI calls a dependency anew each time, and what is opened in it lives as long as the request"
+        raise NotYet(**common, diagnosis=f"{why}. What is to outlive requests is opened in the lifespan.")
+    raise NotYet(
+        **common,
+        diagnosis="The client is shared, and its connections are not: it closes each of them after one answer. Leave "
+        "its keep-alive as it is.",
+    )
+
+
+def _require_answer(
+    answer: Answer, call: Call, service: Upstream, tried: str, built: list[Client] | None = None
+) -> None:
+    expected = service.replies[call.path].body
+    if call.status == 200 and call.json() == expected:
+        return
+    error = call.request.error if call.request else None
+    words = failure_in_words(call)
+    if call.status == 200:
+        words = {"seen": said(call), "diagnosis": f"`{call.path}` no longer answers with what the service said."}
+    elif isinstance(error, AttributeError) and "'State' object has no attribute" in str(error):
+        lost = str(error).rpartition("attribute ")[2].strip("'")
+        words["diagnosis"] = (
+            f"Nothing put `{lost}` where get_client looks for it. What a lifespan yields, `{{'{lost}': …}}`, is in "
+            "`request.state`. `app.state` is another thing: it has what somebody set there."
+        )
+        if built == []:
+            words["diagnosis"] = (
+                f"There is no `{lost}`, and no client was ever made: your lifespan did not run. FastAPI runs the one "
+                "that it is given: `FastAPI(lifespan=lifespan)`."
+            )
+    elif isinstance(error, AttributeError) and "'coroutine' object" in str(error):
+        words["diagnosis"] = "A call of the client was made and not awaited: what it gives is a coroutine."
+    elif isinstance(error, RuntimeError) and "async with" in ast.unparse(_function(answer.source, "get_client")):
+        words["diagnosis"] = (
+            "get_client opens the shared client again, and closes it after the request. It only hands it out: return "
+            "it. The lifespan opens and closes it."
+        )
+    elif isinstance(error, RuntimeError) and "client has been closed" in str(error):
+        words["diagnosis"] = (
+            "The client that is handed out is closed already: its `async with` block has ended. Yield inside the block."
+        )
+    raise NotYet(tried=tried, expected=f"`{expected}` from `{call.path}`", **words)
+
+
+async def _require_side_by_side(server: LiveServer, service: Upstream) -> None:
+    """Several slow calls at once are in flight together."""
+    kept = dict(service.replies)
+    service.replies.update({path: Reply(0.2, reply.body) for path, reply in kept.items()})
+    service.forget()
+    try:
+        calls = await burst(server, ["/price", "/stock"], AT_ONCE, timeout=3)
+    finally:
+        service.replies.update(kept)
+    if calls.statuses == [200] * AT_ONCE and service.peak > 1:
+        return
+    raise Noisy(
+        tried=f"{AT_ONCE} calls at once, while the service takes 200 ms",
+        expected="several of them in flight together",
+        seen=f"at most {service.peak} at the service",
+        diagnosis="The connection is shared, and the calls take turns: a synchronous client holds the loop, and a lock "
+        "or a limit of one connection lets only one call in.",
+    )
+
+
+async def _require_own(answer: Answer, server: LiveServer, service: Upstream, tried: str, others: Upstream) -> None:
+    """A server asks the service whose address it was started with."""
+    call = await _asked(server, "/price")
+    if call.status == 200 and call.json() == service.replies["/price"].body:
+        return
+    theirs = call.status == 200 and call.json() == others.replies["/price"].body
+    seen = "what the other server's service says" if theirs else failure_in_words(call)["seen"]
+    common = {"tried": tried, "expected": "what its own service says, whose address it was started with", "seen": seen}
+    app = await answer.load()
+    if any(isinstance(value, httpx.AsyncClient) for value in app.state._state.values()):
+        raise NotYet(
+            **common,
+            diagnosis="The client is in `app.state`, and there is one `app` for both servers: the second start put its "
+            "own client in the place of the first one's. What a lifespan yields belongs to one server.",
+        )
+    if "global " in answer.source:
+        raise NotYet(
+            **common,
+            diagnosis="The client is in a global variable, so there is one for both servers, and the second start "
+            "replaced it. What a lifespan yields belongs to one server.",
+        )
+    raise NotYet(
+        **common,
+        diagnosis="The client, or the address that it asks, is made once for the whole module. A second server has an "
+        "event loop of its own, and a client's connections belong to the loop that opened them. Make it in the "
+        "lifespan, and yield it.",
+    )
+
+
+def _function(source: str, name: str) -> ast.AST:
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return next((node for node in nodes if node.name == name), ast.Module([], []))
+
+
+def _opened_in(source: str, name: str) -> bool:
+    return "AsyncClient(" in ast.unparse(_function(source, name))

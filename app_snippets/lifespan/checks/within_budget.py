@@ -1,0 +1,306 @@
+"""How the exercise "Try again, within a budget" is judged."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+from workbench.answer import Answer, Held
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Call, burst
+from workbench.server import LiveServer, serve
+from workbench.trial import Noisy, calmly
+from workbench.words import failure_in_words, said
+
+BUDGET, ATTEMPTS, IN_BUDGET = 0.8, 5, 3  # a third attempt begins before 0.8 s, a fourth after 0.9 s
+TOO_LATE = 1.6  # seconds: twice the budget
+PATIENCE = 2.2  # seconds that the check waits for an answer
+
+
+@dataclass
+class Faulty:
+    """A service with a fault for each path. `asked` has the moments of the requests by "GET /path"."""
+
+    asked: dict[str, list[float]] = field(default_factory=dict)
+    answered: dict[str, list[float]] = field(default_factory=dict)
+
+    async def answer(self, request: Request) -> Response:
+        key = f"{request.method} {request.url.path}"
+        self.asked.setdefault(key, []).append(time.perf_counter())
+        number = len(self.asked[key])
+        try:
+            return await self._answer(request.url.path, number)
+        finally:
+            self.answered.setdefault(key, []).append(time.perf_counter())
+
+    async def _answer(self, path: str, number: int) -> Response:
+        if path == "/down" or (path == "/twice" and number <= 2):
+            return Response("down", 503)
+        if path == "/missing":
+            return Response("no such thing", 404)
+        if path == "/drops":
+            return StreamingResponse(_drops())
+        if path == "/silent" or (path == "/silent-once" and number == 1):
+            await asyncio.sleep(PATIENCE)
+        return Response(f"attempt {number}")
+
+    def attempts(self, key: str) -> int:
+        return len(self.asked.get(key, []))
+
+    def shortest_pause(self, key: str) -> float:
+        """Seconds between an answer and the next attempt, at the least."""
+        pairs = zip(self.answered.get(key, []), self.asked.get(key, [])[1:], strict=False)
+        return min((after - before for before, after in pairs), default=1.0)
+
+
+async def _drops() -> AsyncIterator[bytes]:
+    for _ in range(int(PATIENCE / 0.1)):
+        yield b"."
+        await asyncio.sleep(0.1)
+
+
+@exercise(
+    "Try again, within a budget",
+    asks_for="app",
+    hints=[
+        "Two clocks run: one for each attempt, one for all of them. Which block does each `asyncio.timeout` go around?",
+        "What may be sent twice? A GET may. A POST may have been done already, though no answer came. And a 404 will "
+        "be a 404 next time too.",
+        "asyncio.timeout(BUDGET) around the whole loop, asyncio.timeout(ATTEMPT) around each request; return what is "
+        "below 500, sleep PAUSE, and make the last attempt without a net.",
+    ],
+)
+async def within_budget(answer: Answer) -> str:
+    """A service that is down, silent, slow or clear about its no: attempts counted there, time measured here."""
+    faulty = Faulty()
+    service = FastAPI(openapi_url=None)
+    service.add_route("/{path:path}", faulty.answer, methods=["GET", "POST"])
+    with serve(service, name="service", grace=0.1) as upstream:
+        os.environ["SERVICES_URL"] = upstream.url
+        async with answer.served(grace=0.1) as server:
+            with answer.watched(server) as held:
+                summary = await calmly(lambda: _trial(server, faulty))
+    _require_free_loop(held)
+    return summary
+
+
+async def _posted(server: LiveServer, path: str) -> tuple[str, float]:
+    """What a POST is answered with, and after how many seconds."""
+    start = time.perf_counter()
+    async with server.client(timeout=PATIENCE) as client:
+        try:
+            seen = f"status {(await client.post(path)).status_code}"
+        except Exception as error:
+            seen = type(error).__name__
+    return seen, time.perf_counter() - start
+
+
+async def _trial(server: LiveServer, faulty: Faulty) -> str:
+    faulty.asked.clear()
+    faulty.answered.clear()
+    await burst(server, "/fine", 1, timeout=PATIENCE)
+    paths = ["/fine", "/missing", "/twice", "/down", "/silent-once", "/silent", "/drops"]
+    posts = asyncio.gather(_posted(server, "/down"), _posted(server, "/silent"))
+    gets = await burst(server, paths, len(paths), timeout=PATIENCE)
+    posted = await posts
+    fine, missing, twice, down, once, silent, drops = gets.calls
+    _require_fine(fine)
+    _require_no_post_again(faulty, posted)
+    _require_no_again(faulty, missing)
+    _require_capped(faulty, down)
+    _require_recovery(faulty, twice, "two answers with 503, then a good one")
+    _require_budget(faulty, silent, posted[1])
+    _require_budget_of_drops(drops)
+    _require_recovery(faulty, once, "one attempt without an answer, then a good one")
+    if down.status != 503 and not (down.status == 504 and down.latency > 0.9 * BUDGET):  # it ran out in a pause
+        raise NotYet(
+            tried="`GET /down`: every attempt is answered with 503",
+            expected="that 503, passed on",
+            seen=said(down),
+            diagnosis="When the attempts are used up, what the service said last is the answer: return it.",
+        )
+    if posted[0][0] != "status 503":
+        raise NotYet(
+            tried="`POST /down`, which is answered with 503",
+            expected="that 503, passed on",
+            seen=posted[0][0],
+            diagnosis="A POST is sent once, and its answer is passed on whatever its status.",
+        )
+    for key in ("GET /twice", "GET /down"):
+        if faulty.shortest_pause(key) < 0.03:
+            raise NotYet(
+                tried=f"`{key}`",
+                expected="a pause of 50 ms between two attempts, at least",
+                seen=f"the next attempt {ms(faulty.shortest_pause(key))} after an answer",
+                diagnosis="A service that is down is asked again at once. Many callers that do so keep it down: await "
+                "a pause before the next attempt.",
+            )
+    return (
+        f"Down: {faulty.attempts('GET /down')} attempts. Silent: {faulty.attempts('GET /silent')}, in "
+        f"{silent.latency:.2f} s. POST and 404: one each."
+    )
+
+
+def _require_free_loop(held: list[Held]) -> None:
+    """No line holds the loop again and again: a busy machine does that once."""
+    for one in held:
+        if sum(other.line == one.line for other in held) > 4:
+            raise NotYet(
+                tried="all of the calls at once",
+                expected="a loop that is free while one of them pauses",
+                seen=f"the loop held again and again at {one}",
+                diagnosis="The attempts and the time are right, and the pause blocks: nobody else is served during it. "
+                "Await it, with asyncio.sleep.",
+            )
+
+
+def _require_fine(call: Call) -> None:
+    if call.status == 200 and call.body.startswith(b"attempt"):
+        return
+    words = failure_in_words(call)
+    if "NoneType" in words["diagnosis"]:
+        words["diagnosis"] = "`ask` came to its end without a `return`: a good answer must be returned."
+    raise NotYet(tried="`GET /fine`, where all is well", expected="status 200", **words)
+
+
+def _require_no_post_again(faulty: Faulty, posted: list[tuple[str, float]]) -> None:
+    for path, (seen, _) in zip(("/down", "/silent"), posted, strict=True):
+        if (count := faulty.attempts(f"POST {path}")) > 1:
+            raise NotYet(
+                tried=f"`POST {path}`, to a service that "
+                + ("answers with 503" if path == "/down" else "takes the order and gives no answer"),
+                expected="one attempt",
+                seen=f"{count} attempts",
+                diagnosis="A POST was sent again. The service may have done what it was asked before the answer was "
+                "lost, and then the order is placed twice. Only what may be done twice is tried again: a GET.",
+            )
+        if count == 0:
+            raise NotYet(
+                tried=f"`POST {path}`",
+                expected="one attempt",
+                seen=f"none, {seen}",
+                diagnosis="POST is not sent at all.",
+            )
+
+
+def _require_no_again(faulty: Faulty, missing: Call) -> None:
+    if (count := faulty.attempts("GET /missing")) > 1:
+        raise NotYet(
+            tried="`GET /missing`, which the service answers with 404",
+            expected="one attempt, and the 404 passed on",
+            seen=f"{count} attempts, {said(missing)}",
+            diagnosis="A 404 is an answer: the service is up, and will say the same next time. Try again after 5xx and "
+            "after no answer, and pass on what is below 500.",
+        )
+    if missing.status != 404:
+        raise NotYet(
+            tried="`GET /missing`, which the service answers with 404",
+            expected="the 404 passed on",
+            seen=said(missing),
+            diagnosis="`ask` returns the service's answer whatever its status. raise_for_status() raises "
+            "HTTPStatusError, which is no TransportError, and nobody here catches it.",
+        )
+
+
+def _require_capped(faulty: Faulty, down: Call) -> None:
+    count = faulty.attempts("GET /down")
+    if count > ATTEMPTS:
+        raise NotYet(
+            tried="`GET /down`: every attempt is answered with 503",
+            expected=f"{ATTEMPTS} attempts at most",
+            seen=f"{count} attempts",
+            diagnosis="Nothing caps the attempts. A service that is down gets more requests than one that is well, "
+            "and does not come up again.",
+        )
+    if down.status is None:
+        raise NotYet(
+            tried="`GET /down`: every attempt is answered with 503",
+            expected=f"an answer within {BUDGET} s",
+            **failure_in_words(down),
+        )
+
+
+def _require_recovery(faulty: Faulty, call: Call, fault: str) -> None:
+    if call.status == 200:
+        return
+    count = faulty.attempts(f"GET {call.path}")
+    common = {
+        "tried": f"`GET {call.path}`: {fault}",
+        "expected": "status 200",
+        "seen": f"{said(call)} after {count} attempt{'s'[: count - 1]}",
+    }
+    error = call.request.error if call.request else None
+    if error is not None and type(error).__name__ == "HTTPStatusError":
+        why = "The last answer was turned into an exception that the relay does not know. Return the answer itself."
+    elif count == 1 and call.path == "/silent-once":
+        why = (
+            "A service that gives no answer once is not asked a second time: the first attempt used up all of the "
+            "time, or its timeout is not caught. Each attempt needs a timeout of its own, shorter than the budget. "
+            "asyncio.timeout raises TimeoutError, httpx a TransportError."
+        )
+    elif count == 1 and call.latency < BUDGET / 2:
+        why = "A 503 is not tried again. A response with status 503 is no exception: look at its status_code."
+    elif call.status is None or call.latency > BUDGET * 0.9:
+        why = "The pauses between the attempts used up the budget: make them shorter."
+    else:
+        why = "It was tried again, and given up before the service was well. There is time for more attempts."
+    if count > 1 or call.latency > BUDGET * 0.9:
+        raise Noisy(**common, diagnosis=why)
+    raise NotYet(**common, diagnosis=why)
+
+
+def _require_budget(faulty: Faulty, silent: Call, posted: tuple[str, float]) -> None:
+    count = faulty.attempts("GET /silent")
+    common = {
+        "tried": "`GET /silent`: no attempt is ever answered",
+        "expected": f"status 504 after {BUDGET} s",
+        "seen": f"{said(silent)} after {silent.latency:.1f} s and {count} attempt{'s'[: count - 1]}",
+    }
+    if count == 1 and silent.latency > TOO_LATE:
+        raise NotYet(
+            **common,
+            diagnosis="An attempt waits for ever: the client has `timeout=None`, and nothing else ends it. Each "
+            "attempt needs a timeout.",
+        )
+    if count > IN_BUDGET:
+        raise NotYet(
+            **common,
+            diagnosis=f"Each attempt has a timeout, and all of them together have none: {ATTEMPTS} attempts of 0.3 s "
+            "are far more than the budget. One asyncio.timeout goes around the whole loop.",
+        )
+    if silent.latency > TOO_LATE:
+        raise Noisy(
+            **common,
+            diagnosis="The caller was promised an answer in time: the budget is for attempts and pauses alike.",
+        )
+    if silent.status != 504:
+        why = "Without an answer from the service, `ask` raises TimeoutError or httpx.TransportError: the relay makes "
+        raise NotYet(**common, diagnosis=f"{why}a 504 of it.")
+    if posted[1] > TOO_LATE:
+        raise Noisy(
+            tried="`POST /silent`, which is never answered",
+            expected=f"an answer within {BUDGET} s",
+            seen=f"{posted[0]} after {posted[1]:.1f} s",
+            diagnosis="A GET ends in time, a POST does not: what is not tried again needs a timeout as well.",
+        )
+
+
+def _require_budget_of_drops(drops: Call) -> None:
+    if drops.latency <= TOO_LATE and drops.status == 504:
+        return
+    common = {
+        "tried": "`GET /drops`: a drop of the body each 0.1 s, for 2 s",
+        "expected": f"status 504 after {BUDGET} s",
+        "seen": f"{said(drops)} after {drops.latency:.1f} s",
+    }
+    if drops.latency > TOO_LATE:
+        raise Noisy(
+            **common,
+            diagnosis="httpx's timeout is for each read, and each drop comes in time. Only a clock around the whole "
+            "call, asyncio.timeout, sees that the answer as a whole does not.",
+        )
+    raise NotYet(**common, diagnosis="An answer that never becomes complete is none: a 504.")

@@ -1,0 +1,227 @@
+"""E3: a session that lives as long as the stream."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from app_snippets.streaming.checks.common import Streamed, endpoint, patched, streamed
+from app_snippets.streaming.checks.csv_export import require_whole
+from workbench.answer import Answer
+from workbench.judging import NotYet, exercise
+from workbench.server import LiveServer
+from workbench.trial import Noisy, calmly
+
+PATH = "/rows"
+CLOSING = 0.02  # seconds that it takes to close a session
+SOON = 0.4  # seconds after which a session counts as left open
+LEFT = "a client that leaves after the third row"
+BROKEN = "a stream whose source fails at its fourth row"
+
+
+@dataclass
+class Life:
+    """What became of one session."""
+
+    opened: bool = False
+    closing: bool = False
+    closed: bool = False
+    interrupted: bool = False
+    refused: bool = False  # it was asked for a row while it was not open
+    given: int = 0
+
+
+class Database:
+    """What the answer's sessions do while it is tried. `rows` each, and an error after `fails_after` of them."""
+
+    def __init__(self) -> None:
+        self.lives: dict[int, Life] = {}
+        self.kept: list[Any] = []  # so that no two sessions have the same id
+        self.rows, self.fails_after, self.each = 4, -1, 0.01
+
+    def life(self, session: Any) -> Life:
+        if id(session) not in self.lives:
+            self.kept.append(session)
+        return self.lives.setdefault(id(session), Life())
+
+    def methods(self) -> dict[str, Any]:
+        async def open_it(session: Any) -> None:
+            self.life(session).opened = session.is_open = True
+
+        async def close(session: Any) -> None:
+            life = self.life(session)
+            life.closing = True
+            try:
+                await asyncio.sleep(CLOSING)
+            except asyncio.CancelledError:
+                life.interrupted = True
+                raise
+            session.is_open = False
+            life.closed = True
+
+        async def rows(session: Any) -> AsyncIterator[int]:
+            life = self.life(session)
+            for number in range(self.rows):
+                if not life.opened or life.closed:
+                    life.refused = True
+                    raise RuntimeError("the session is closed")
+                if number == self.fails_after:
+                    raise ConnectionError("the database has gone away")
+                life.given += 1
+                yield number
+                await asyncio.sleep(self.each)
+
+        return {"open": open_it, "close": close, "rows": rows}
+
+
+@exercise(
+    "A session that lives as long as the stream",
+    asks_for="app",
+    hints=[
+        "When is the endpoint's function over, and when is its answer over? Which of the two ends the session here?",
+        'A dependency with yield lives until the answer has gone out, unless its scope is "function". What happens to '
+        "the lines after its yield when the stream fails?",
+        "Depends(get_session), with no scope; and try: yield session, finally: await session.close().",
+    ],
+)
+async def session(answer: Answer) -> str:
+    """To the end, a client that leaves, and a source that fails: open in every row, and closed soon after."""
+    await answer.load()
+    database = Database()
+    patched(answer, "Session", **database.methods())
+    async with answer.served() as server:
+        trials = _Streams(answer, server, database)
+        await calmly(trials.to_the_end)
+        await calmly(trials.left)
+        took = await calmly(trials.broken)
+    return f"Open in every row, and closed three times, {1000 * took:,.0f} ms after the failure."
+
+
+class _Streams:
+    def __init__(self, answer: Answer, server: LiveServer, database: Database) -> None:
+        self.answer, self.server, self.database = answer, server, database
+
+    def begin(self, rows: int, fails_after: int = -1, each: float = 0.01) -> set[int]:
+        self.database.rows, self.database.fails_after, self.database.each = rows, fails_after, each
+        return set(self.database.lives)
+
+    def since(self, before: set[int]) -> list[Life]:
+        return [life for key, life in self.database.lives.items() if key not in before]
+
+    async def closed(self, lives: list[Life]) -> float:
+        """Seconds until all are closed, SOON where they are not by then."""
+        start = time.perf_counter()
+        while (took := time.perf_counter() - start) < SOON and not all(one.closed for one in lives):
+            await asyncio.sleep(0.005)
+        return min(took, SOON)
+
+    async def to_the_end(self) -> None:
+        before = self.begin(rows=4)
+        tried = "two streams of four rows, side by side, read to their end"
+        both = await asyncio.gather(*(streamed(self.server, PATH) for _ in range(2)))
+        lives = self.since(before)
+        for life in lives:
+            if life.refused:
+                raise NotYet(
+                    tried=tried,
+                    expected="a session that is open in every row",
+                    seen="a row was asked of a session that was " + ("closed" if life.opened else "never opened"),
+                    diagnosis=self.refused_in_words(life),
+                )
+        found: Streamed
+        for found in both:
+            require_whole(found, tried, "status 200 and four rows each")
+        if any(found.call.body.split() != [b"0", b"1", b"2", b"3"] for found in both):
+            raise NotYet(
+                tried=tried,
+                expected="the rows 0 to 3, a line each",
+                seen=f"`{both[0].call.body.decode(errors='replace')[:60]!r}`",
+                diagnosis="The rows are complete, and they come as a list: the session is open for a moment, and "
+                "the caller waits for the last row. Let the endpoint yield each row."
+                if both[0].media_type == "application/json"
+                else "The session is in order, perhaps, but the rows are not: yield what `session.rows()` yields.",
+            )
+        if len(lives) < 2:
+            raise NotYet(
+                tried=tried,
+                expected="a session for each stream",
+                seen="one session, opened for all" if len(lives) < 1 else "one session for both",
+                diagnosis="One session is shared by all requests. What one of them does to it, a commit or a failure, "
+                "happens to the others too. Open one for each request.",
+            )
+        if await self.closed(lives) >= SOON:
+            raise Noisy(
+                tried=tried,
+                expected="both sessions closed soon after the last row",
+                seen="a session that is still open",
+                diagnosis="Nobody closes the session, even when all goes well. Each one that is left open is missing "
+                "in the pool.",
+            )
+
+    def refused_in_words(self, life: Life) -> str:
+        if not life.opened:
+            return "The session is used before anybody has opened it: `await session.open()` comes first."
+        function = endpoint(self.answer, PATH)
+        if function is None or inspect.isasyncgenfunction(function):
+            return (
+                "The session was closed before the first row was read. An endpoint that yields is over at once, as a "
+                'function: its rows are fetched later. A dependency with scope="function" ends with the function; one '
+                "without lives until the answer has gone out."
+            )
+        return (
+            "The endpoint closed the session when it returned its response, and the response is only read after that. "
+            "What the stream needs must be closed by something that outlives the endpoint: a dependency with yield."
+        )
+
+    async def left(self) -> None:
+        before = self.begin(rows=100, each=0.03)
+        lines = 0
+
+        def leave(piece: bytes) -> bool:
+            nonlocal lines
+            lines += piece.count(b"\n")
+            return lines >= 3
+
+        await streamed(self.server, PATH, on_piece=leave)
+        lives = self.since(before)
+        if await self.closed(lives) < SOON:
+            return
+        if any(life.interrupted for life in lives):
+            why = (
+                "close() was begun and not finished. When the client leaves, the generator is cancelled, and so is "
+                "every `await` in its `finally`. A dependency with yield is outside of what is cancelled."
+            )
+        elif any(life.closing for life in lives):
+            why = "close() was begun, and it does not come to its end."
+        elif any(life.given > 20 for life in lives):
+            why = "The rows are read on and on for a client that has left."
+        else:
+            why = (
+                "When the client leaves, the generator is cancelled where it waits: the lines after its loop are never "
+                "reached. What must happen in any case stands in a `finally`, in a dependency with yield."
+            )
+        raise Noisy(tried=LEFT, expected="its session closed soon after", seen="it is still open", diagnosis=why)
+
+    async def broken(self) -> float:
+        before = self.begin(rows=6, fails_after=3)
+        found = await streamed(self.server, PATH)
+        lives = self.since(before)
+        took = await self.closed(lives)
+        if took >= SOON:
+            raise Noisy(
+                tried=BROKEN,
+                expected="its session closed soon after",
+                seen="it is still open",
+                diagnosis="A client that leaves is dealt with, and an error is not. It is raised where the session was "
+                "handed out, and the lines after that are passed over. try and finally close it in any case.",
+            )
+        if not found.cut_off and found.call.request is not None and found.call.request.error is None:
+            raise NotYet(
+                tried=BROKEN,
+                expected="a client that can tell that rows are missing",
+                seen=f"status {found.call.status}, three rows, and an end as if it were complete",
+                diagnosis="The error was caught and kept quiet: three of six rows look like all there are. Let it out.",
+            )
+        return took

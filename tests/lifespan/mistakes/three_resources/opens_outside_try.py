@@ -1,0 +1,49 @@
+"""The try begins when all three are open.
+
+Diagnosis: the `try` begins when all three are open
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol, TypedDict
+
+from fastapi import FastAPI, Request
+
+
+class Resource(Protocol):
+    """A client, a pool, a broker. Each of its methods may raise."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def ask(self) -> str: ...
+
+
+class State(TypedDict):
+    client: Resource
+    database: Resource
+    broker: Resource
+
+
+def make_app(client: Resource, database: Resource, broker: Resource) -> FastAPI:
+    """An app that opens the three in this order when it starts, and closes them in reverse when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        await client.open()
+        await database.open()
+        await broker.open()
+        try:
+            yield {"client": client, "database": database, "broker": broker}
+        finally:
+            await broker.close()
+            await database.close()
+            await client.close()
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/status")
+    async def status(request: Request) -> list[str]:
+        state = request.state
+        return [await state.client.ask(), await state.database.ask(), await state.broker.ask()]
+
+    return app

@@ -1,0 +1,40 @@
+"""Quotes are put around each text by hand.
+
+Diagnosis: a quote inside a text
+"""
+
+import csv
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+HEADER = ["customer", "note", "total"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Orders:
+    """The table of orders. It is read as you ask for its rows, and not ours to change."""
+
+    async def rows(self) -> AsyncIterator[tuple[str, str, int]]:
+        for number in range(1000):
+            yield f"Customer {number}", "by air, please", -number
+
+
+app = FastAPI()
+
+
+class CSVResponse(StreamingResponse):
+    media_type = "text/csv"
+
+
+def harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
+@app.get("/orders.csv", response_class=CSVResponse)
+async def export(orders: Annotated[Orders, Depends()]) -> AsyncIterator[str]:
+    yield ",".join(HEADER) + "\r\n"
+    async for customer, note, total in orders.rows():
+        yield f'"{harmless(customer)}","{harmless(note)}",{total}\r\n'

@@ -1,0 +1,40 @@
+"""The whole export in a response of its own.
+
+Diagnosis: Content-Length header
+"""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+HEADER = ["customer", "note", "total"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Orders:
+    """The table of orders. It is read as you ask for its rows, and not ours to change."""
+
+    async def rows(self) -> AsyncIterator[tuple[str, str, int]]:
+        for number in range(1000):
+            yield f"Customer {number}", "by air, please", -number
+
+
+app = FastAPI()
+
+
+def harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+
+@app.get("/orders.csv")
+async def export(orders: Annotated[Orders, Depends()]) -> PlainTextResponse:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(HEADER)
+    async for row in orders.rows():
+        writer.writerow([harmless(cell) for cell in row])
+    return PlainTextResponse(buffer.getvalue(), media_type="text/csv")
