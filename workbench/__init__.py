@@ -6,7 +6,7 @@ from workbench.claims import ClaimFailed, claim
 from workbench.exercises import check, hint, progress, solution
 from workbench.load import Burst, Call, Heartbeat, burst, heartbeat
 from workbench.notebook import finish
-from workbench.pictures import Span, bars, children, gauge, timeline
+from workbench.pictures import Span, bars, children, curve, gauge, timeline
 from workbench.server import LiveServer, serve
 from workbench.upstream import Reply, Upstream, upstream
 
@@ -25,6 +25,7 @@ __all__ = [
     "check",
     "children",
     "claim",
+    "curve",
     "finish",
     "gauge",
     "heartbeat",

@@ -160,7 +160,8 @@ def _leaked_tasks() -> Iterator[str]:
 
 
 def _open_sockets() -> list[socket.socket]:
-    return [one for one in gc.get_objects() if isinstance(one, socket.socket) and one.fileno() != -1]
+    # of weak proxies, whose object may be gone, isinstance would ask that object
+    return [one for one in gc.get_objects() if issubclass(type(one), socket.socket) and one.fileno() != -1]
 
 
 def _leaked_sockets() -> Iterator[str]:

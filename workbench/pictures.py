@@ -153,6 +153,26 @@ def gauge(
     _show(figure, f"Gauge: {title}. {label} over time: {', '.join(samples)}.")
 
 
+def curve(lines: Mapping[str, Sequence[tuple[float, float]]], *, title: str, across: str, label: str) -> None:
+    """Draw how one quantity grows with another: lines by name, each a list of (across, value), smallest first.
+
+    title: the finding, in words. across, label: what the two axes show, with their units.
+    """
+    figure = _figure(3.1, title)
+    axes = figure.add_subplot()
+    looks = zip((HELD, FREE, INK), ("-", "--", ":"), ("o", "s", "^"), strict=True)
+    for (name, points), (colour, style, marker) in zip(lines.items(), looks, strict=False):
+        places, values = [at for at, _ in points], [value for _, value in points]
+        axes.plot(places, values, color=colour, linestyle=style, marker=marker, linewidth=2)
+        axes.annotate(name, (places[-1], values[-1]), xytext=(8, 0), textcoords="offset points", va="center")
+    axes.set_xticks(sorted({at for points in lines.values() for at, _ in points}))
+    axes.set_xlim(right=max(at for points in lines.values() for at, _ in points) * 1.35)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(across)
+    axes.set_ylabel(label)
+    _show(figure, f"Curve: {title}. {label} over {across}: {', '.join(lines)}.")
+
+
 def _draw_calls(axes: "Axes", burst: Burst, lags: list[Lag], name: str) -> None:
     for place, call in enumerate(burst.calls, start=1):
         start = call.start - burst.start

@@ -1,0 +1,370 @@
+"""How the exercise "Jobs that are looked after" is judged."""
+
+import ast
+import asyncio
+import gc
+import inspect
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakValueDictionary
+
+from fastapi import FastAPI, Request
+
+from app_snippets.background_work.checks.common import all_logged, calls, nodes, posted, printed, until
+from workbench.answer import Answer
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Call
+from workbench.server import LiveServer
+from workbench.trial import Noisy, calmly
+from workbench.words import failure_in_words
+
+JOB = 0.3  # seconds; the running jobs of the last trial need 0.2, which is less than DRAIN
+MANY = 60  # jobs; of these, finished tasks that are still kept are counted
+KEPT = 30
+LONG = 2.0  # seconds; a job that must be cancelled when the server stops
+STOPPED = 1.5  # seconds from the stop to the end of that job; DRAIN is 0.5
+GRACE = 3.0  # seconds that the server gives the lifespan before it ends it by force
+
+LIMIT_TOO_EARLY = (
+    "The limit counts from the start of the server: DRAIN seconds later every job is cancelled, while the server still "
+    "runs. Let the limit begin after the `yield`: asyncio.timeout(None), and budget.reschedule(…) there."
+)
+
+Job = Callable[[], Coroutine[Any, Any, Any]]
+
+
+@exercise(
+    "Jobs that are looked after",
+    asks_for="app",
+    hints=[
+        "Who holds a task that nobody awaits, who learns of its exception, and who waits for it when the server stops?",
+        "An asyncio.TaskGroup around the `yield` holds its tasks, forgets those that are done, and waits at its end. A "
+        "child that raises ends the whole group, so the job must be wrapped in something that logs instead.",
+        "`async with asyncio.timeout(None) as budget, asyncio.TaskGroup() as group:` around the yield, and after it "
+        "budget.reschedule(asyncio.get_running_loop().time() + DRAIN). Catch the TimeoutError outside.",
+    ],
+)
+async def supervised(answer: Answer) -> str:
+    """A forgotten job, a failing one, many, and those that run when the server stops."""
+    app = await answer.load()
+    if not isinstance(app, FastAPI):
+        raise NotYet(
+            tried="`app`",
+            expected="the FastAPI app",
+            seen=type(app).__name__,
+            diagnosis="`app` is no longer the FastAPI app itself: the check adds an endpoint to it that starts jobs.",
+        )
+    trials = _Jobs(answer)
+    app.add_api_route("/start-it", trials.start_it, methods=["POST"])
+    app.add_api_route("/do-it", trials.do_it, methods=["POST"])
+    await trials.idle()
+    seconds = await calmly(trials.all_of_them)
+    return f"Nothing was collected, one failure ended nothing else, and the server stopped in {ms(seconds)}."
+
+
+@dataclass
+class _Jobs:
+    answer: Answer
+    job: Job = asyncio.Event().wait  # what the endpoints start or do next
+    is_async: bool = False  # start(job) gave something to await
+    log: dict[str, float] = field(default_factory=dict)  # what happened when, in perf_counter() seconds
+
+    async def start_it(self, request: Request) -> str:
+        """Start the job of the moment, as an endpoint of the app would."""
+        started = request.state.start(self.job())
+        if inspect.iscoroutine(started):
+            started.close()
+            self.is_async = True
+        return "started"
+
+    async def do_it(self, request: Request) -> None:
+        """Do the job itself, in the server's loop and for its log."""
+        await self.job()
+
+    def note(self, what: str) -> None:
+        self.log.setdefault(what, time.perf_counter())
+
+    async def start(self, server: LiveServer, job: Job, tried: str) -> Call:
+        self.job = job
+        call = await posted(server, "/start-it")
+        if call.status != 200:
+            raise NotYet(tried=tried, expected="request.state.start(job) that returns", **self._not_started(call))
+        return call
+
+    async def all_of_them(self) -> float:
+        self.log.clear()
+        async with self.answer.served(grace=GRACE) as server:
+            with all_logged(server):
+                await self.before_the_stop(server)
+            return await self.stopping(server)
+
+    async def before_the_stop(self, server: LiveServer) -> None:
+        await self.in_time(server)
+        await self.forgotten(server)
+        await self.failing(server)
+        await self.many(server)
+
+    async def do(self, server: LiveServer, job: Job) -> None:
+        self.job = job
+        await posted(server, "/do-it")
+
+    async def idle(self) -> None:
+        async with self.answer.served(grace=GRACE) as server:
+            pass
+        errors = [line for line in server.logs if line.startswith("ERROR")]
+        if errors:
+            raise NotYet(
+                tried="to start the server, and to stop it, with no job at all",
+                expected="a lifespan that comes to its end",
+                seen=errors[0].strip().splitlines()[-1],
+                diagnosis="The lifespan fails when the server stops and no job runs. asyncio.wait() refuses an empty "
+                "set, for one: look first whether there is anything to wait for."
+                if any("ValueError" in line for line in errors)
+                else "The lifespan fails when the server stops. Its last part must work with no job at all, too.",
+            )
+
+    async def in_time(self, server: LiveServer) -> None:
+        async def job() -> None:
+            if asyncio.get_running_loop() is not server.loop:
+                self.note("elsewhere")
+            await asyncio.sleep(JOB)
+            self.note("first")
+
+        tried = f"one job of {ms(JOB)}"
+        call = await self.start(server, job, tried)
+        if not await until(lambda: "first" in self.log, JOB + 1):
+            raise NotYet(tried=tried, expected="the job done", seen="it never was", diagnosis=self._never_ran())
+        if self.log["first"] < call.end:
+            raise Noisy(
+                tried=tried,
+                expected="an answer while the job runs",
+                seen=f"the answer after {ms(call.latency)}, when the job was done",
+                diagnosis="The request waits for the job. start(job) only begins it: it makes a task of it, and "
+                "returns.",
+            )
+        if "elsewhere" in self.log:
+            raise NotYet(
+                tried=tried,
+                expected="the job on the server's own loop",
+                seen="a loop of its own, in another thread",
+                diagnosis="The job runs in a thread, on another loop. What it shares with the app, clients, locks, "
+                "futures, belongs to the server's loop and does not work there. A task on the server's loop is enough.",
+            )
+
+    async def forgotten(self, server: LiveServer) -> None:
+        waiting: WeakValueDictionary[str, asyncio.Future[None]] = WeakValueDictionary()
+
+        async def job() -> None:
+            confirmation = waiting["job"] = asyncio.get_running_loop().create_future()
+            await confirmation
+            self.note("confirmed")
+
+        async def collect() -> None:
+            gc.collect()
+            if (confirmation := waiting.get("job")) is not None:
+                confirmation.set_result(None)
+
+        tried = "a job that nobody but its task knows of, and a garbage collection"
+        await self.start(server, job, tried)
+        await until(lambda: "job" in waiting, 0.5)
+        await self.do(server, collect)
+        if not await until(lambda: "confirmed" in self.log, 0.5):
+            raise NotYet(
+                tried=tried,
+                expected="the job goes on",
+                seen="the job was gone: "
+                + ("Task was destroyed but it is pending!" if "destroyed" in str(server.logs) else "collected"),
+                diagnosis="Nobody holds the task. The event loop knows its tasks by weak references only, so a task "
+                "that is in nobody's hands can be collected in the middle of its work. Keep it until it is done.",
+            )
+
+    async def failing(self, server: LiveServer) -> None:
+        async def bystander() -> None:
+            try:
+                await asyncio.sleep(0.15)
+                self.note("bystander")
+            except asyncio.CancelledError:
+                self.note("bystander cancelled")
+                raise
+
+        async def fails() -> None:
+            await asyncio.sleep(0.01)
+            self.note("failed")
+            raise LookupError("no such address: job-4711")
+
+        async def after() -> None:
+            self.note("after")
+
+        tried = "a job that fails, while another one runs"
+        await self.start(server, bystander, tried)
+        await self.start(server, fails, tried)
+        await until(lambda: {"bystander", "bystander cancelled"} & set(self.log), 1)
+        if "bystander cancelled" in self.log:
+            raise NotYet(
+                tried=tried,
+                expected="the other job done",
+                seen="it was cancelled when the first one failed",
+                diagnosis=LIMIT_TOO_EARLY
+                if self._limited_from_the_start()
+                else "One job's failure ended the group, and with it every other job. A TaskGroup does that with "
+                "what its children raise. Let nothing out of a child: catch, and log, in a wrapper around the job.",
+            )
+        await self.start(server, after, "a job after one that failed")
+        if not ({"bystander", "after"} <= set(self.log) or await until(lambda: "after" in self.log, 0.5)):
+            raise NotYet(
+                tried="a job after one that failed",
+                expected="it runs",
+                seen="it never did",
+                diagnosis="Since a job has failed, no other runs: the failure ended what runs them. Catch it around "
+                "each single job.",
+            )
+
+        def said() -> bool:
+            lines = [line for line in list(server.logs) if not line.startswith(("INFO", "DEBUG"))]
+            return any("job-4711" in line or "LookupError" in line for line in lines)
+
+        await self.do(server, _collect)
+        if not await until(said, 0.3):
+            raise NotYet(
+                tried="a job that fails",
+                expected="its failure in the log, as a warning or an error",
+                seen="nothing about it",
+                diagnosis="The failure is printed, not logged: a server's log has levels, and a place. Use the logger."
+                if "job-4711" in printed()
+                else "The job failed, and nobody was told. Where nobody awaits a task, its exception must be logged: "
+                "logger.exception(…), in the `except` of a wrapper around the job.",
+            )
+
+    async def many(self, server: LiveServer) -> None:
+        left: list[int] = []
+
+        async def count() -> None:
+            gc.collect()
+            left.append(sum(isinstance(one, asyncio.Task) and one.done() for one in gc.get_objects()))
+
+        await self.do(server, count)
+        async with server.client() as client:
+            self.job = _nothing
+            for _ in range(MANY):
+                await client.post("/start-it")
+        await self.do(server, count)
+        if left[-1] - left[0] > KEPT:
+            raise NotYet(
+                tried=f"{MANY} short jobs, and a count of the tasks afterwards",
+                expected="none of them kept",
+                seen=f"{left[-1] - left[0]} finished tasks",
+                diagnosis="Every task is kept for ever, also when it is done: memory grows with each job, until the "
+                "server is out of it. task.add_done_callback(tasks.discard) lets go of it; a TaskGroup does so by "
+                "itself.",
+            )
+
+    async def stopping(self, server: LiveServer) -> float:
+        async def finishes() -> None:
+            self.note("began")
+            await asyncio.sleep(0.2)
+            self.note("drained")
+
+        async def long() -> None:
+            try:
+                await asyncio.sleep(LONG)
+                self.note("long done")
+            finally:
+                self.note("long ended")
+
+        tried = f"to stop the server while two jobs run: one of 200 ms, and one of {ms(LONG)}"
+        await self.start(server, long, tried)
+        await self.start(server, finishes, tried)
+        begun = time.perf_counter()
+        await asyncio.to_thread(server.stop)
+        stopped = time.perf_counter() - begun
+        if "began" not in self.log:
+            raise Noisy(
+                tried=tried,
+                expected="the short one done",
+                seen="it had not even begun",
+                diagnosis="The jobs run one after another: a worker takes them out of a queue, and while one job "
+                "lasts, the next one waits. Each job needs a task of its own.",
+            )
+        if "drained" not in self.log:
+            raise Noisy(
+                tried=tried,
+                expected="the short one done",
+                seen=f"it was cancelled after {ms(self.log.get('long ended', begun + stopped) - begun)}",
+                diagnosis=self._why_not_drained(),
+            )
+        ended = self.log.get("long ended", begun + stopped) - begun
+        if "long done" in self.log or ended > STOPPED:
+            kind = NotYet if "long done" in self.log else Noisy
+            raise kind(
+                tried=tried,
+                expected="the long one cancelled after DRAIN seconds",
+                seen=f"it ended after {ms(ended)}",
+                diagnosis="At the end, the jobs are waited for without a limit: one that never ends keeps the server "
+                "from stopping, until it is killed. Give them DRAIN seconds, and then cancel what is left.",
+            )
+        return stopped
+
+    # which mistake it is
+
+    def _not_started(self, call: Call) -> dict[str, str]:
+        words = failure_in_words(call)
+        if self._limited_from_the_start():
+            words["diagnosis"] = LIMIT_TOO_EARLY
+        elif "TaskGroup" in words["seen"] and "shutting down" in words["seen"]:
+            words["diagnosis"] = (
+                "The group takes no more jobs: it ended when a job failed. A TaskGroup ends with the first exception "
+                "that leaves a child. Let nothing out of a child: catch, and log, in a wrapper around the job."
+            )
+        elif "start" in words["seen"] and "AttributeError" in words["seen"]:
+            words["diagnosis"] = (
+                "The lifespan must yield {'start': start}: what it yields is `request.state` in every request."
+            )
+        elif "TaskGroup" in words["seen"] and "finished" in words["seen"]:
+            words["diagnosis"] = (
+                "The group was over before the first request came: the `yield` must stand inside its block."
+            )
+        return words
+
+    def _limited_from_the_start(self) -> bool:
+        """Whether the `yield` stands in an asyncio.timeout that counts from the server's start."""
+        for block in nodes(self.answer.source):
+            if isinstance(block, ast.AsyncWith) and any(isinstance(one, ast.Yield) for one in ast.walk(block)):
+                limits = [call for item in block.items for call in calls(item.context_expr, "timeout")]
+                if any(ast.unparse(call.args[0]) != "None" for call in limits if call.args):
+                    return True
+        return False
+
+    def _never_ran(self) -> str:
+        if self.is_async:
+            return (
+                "`start` is an `async def`: start(job) only makes a coroutine, which nobody awaits. The endpoints call "
+                "it without `await`, so it must be a plain `def` that makes a task and returns."
+            )
+        if "was never awaited" in printed():
+            return (
+                "The job is a coroutine, and it was never awaited: nothing of it ran. create_task() makes a task of "
+                "it, which the loop runs."
+            )
+        return "start(job) returned, and the job did not run to its end. Something must run it: a task, on the loop."
+
+    def _why_not_drained(self) -> str:
+        tree = nodes(self.answer.source)
+        if calls(tree, "cancel") or calls(tree, "_abort"):
+            return (
+                "The jobs are cancelled as soon as the server stops, before they had their time. First wait for them, "
+                "DRAIN seconds at most, and then cancel what is left."
+            )
+        return (
+            "After the `yield`, nobody waits for the jobs that still run: the loop ends, and they with it, in the "
+            "middle of their work. Wait for them there, DRAIN seconds at most."
+        )
+
+
+async def _nothing() -> None:
+    """A job that is done at once."""
+
+
+async def _collect() -> None:
+    gc.collect()

@@ -1,0 +1,270 @@
+"""How the exercise "Each task for itself" is judged."""
+
+import ast
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+
+from app_snippets.background_work.checks.common import all_logged, calls, errors_in, nodes, posted, printed, until
+from workbench.answer import Answer, Held
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Call
+from workbench.server import LiveServer
+from workbench.services import MailServer, mail_server
+from workbench.trial import Noisy, calmly
+from workbench.upstream import Reply, Upstream, upstream
+from workbench.words import failure_in_words
+
+MAIL = 0.4  # seconds that a mail takes in the first trial
+HELD = 0.2  # seconds of a held loop that only the mail explains
+SETTLED = 0.6  # seconds after the last background task in which nothing more is hoped for
+WORK = {"mail": "the welcome mail", "newsletter": "the newsletter", "audit": "the audit entry"}
+# What the log may say of a failure: its exception, or the name of what failed.
+SIGNS = {
+    "mail": ("SMTPServerDisconnected", "Connection unexpectedly closed", "send_welcome"),
+    "newsletter": ("503", "subscribe", "HTTPStatusError"),
+    "audit": ("503", "audit", "HTTPStatusError"),
+}
+
+
+@exercise(
+    "Each task for itself",
+    asks_for="app",
+    hints=[
+        "A background task runs when the answer is out. Where, and when, would a `try` have to stand to see it fail?",
+        "Give each task a wrapper: an `async def` that gets a function and its arguments, calls it in a `try`, and "
+        "logs what it raises. Two of the three functions must be awaited. What does the third one need?",
+        "In guarded(task, *arguments): await task(*arguments) for a coroutine function, else await "
+        "run_in_threadpool(task, *arguments); except Exception: logger.exception(…). Then tasks.add_task(guarded, "
+        "send_welcome, address), and so on.",
+    ],
+)
+async def tasks(answer: Answer) -> str:
+    """All well, then each part fails, alone and two at once: what was done, what the log says, who waited."""
+    with mail_server() as mail, upstream({}, name="services") as services:
+        os.environ.update(SERVICES_URL=services.url, MAIL_HOST=mail.host, MAIL_PORT=str(mail.port))
+        async with answer.served() as server:
+            trials = _Tasks(answer, server, mail, services)
+            with all_logged(server):
+                ahead = await calmly(trials.all_well)
+                for down in ({"mail"}, {"newsletter"}, {"audit"}, {"mail", "newsletter"}):
+                    await trials.with_failures(down)
+    return f"The answer was out {ms(ahead)} before the mail. Whatever failed, the rest was done, and the log says it."
+
+
+@dataclass
+class _Tasks:
+    answer: Answer
+    server: LiveServer
+    mail: MailServer
+    services: Upstream
+    address: str = ""
+    held: list[Held] = field(default_factory=list)
+
+    def done(self, what: str) -> bool:
+        if what == "mail":
+            return any(one.to == self.address for one in list(self.mail.messages))
+        return f"/{what}/{self.address}" in self.services.finished
+
+    async def sign_up(self, down: set[str], delay: float) -> Call:
+        """One sign-up of an address of its own. Comes back when all is done, or nothing more is to be hoped for."""
+        self.address = f"{secrets.token_hex(4)}@example.org"
+        self.mail.delay, self.mail.down = delay, "mail" in down
+        for what in ("newsletter", "audit"):
+            self.services.replies[f"/{what}/*"] = Reply(0.02, status=503 if what in down else 200)
+        self.services.forget()
+        with self.answer.watched(self.server) as self.held:
+            call = await posted(self.server, f"/sign-up/{self.address}")
+            await self.settled(call)
+        if call.status is None or call.status >= 300:
+            raise self._no_answer(call, down)
+        return call
+
+    async def settled(self, call: Call) -> None:
+        latest = time.perf_counter() + 3
+        while not all(self.done(what) for what in WORK) and time.perf_counter() < latest:
+            done = call.request.done if call.request else call.end
+            if done and await until(lambda: all(self.done(what) for what in WORK), SETTLED):
+                return
+            if done:
+                return
+            await until(lambda: call.request is None or call.request.done, 0.5)
+
+    async def all_well(self) -> float:
+        tried = f"one sign-up, while a mail takes {ms(MAIL)}"
+        call = await self.sign_up(set(), MAIL)
+        missing = [what for what in WORK if not self.done(what)]
+        if missing:
+            raise NotYet(
+                tried=tried,
+                expected="a welcome mail, a newsletter subscription and an audit entry",
+                seen=f"{_listed([WORK[what] for what in missing])} never came",
+                diagnosis=self._why_not_done(missing),
+            )
+        (arrived,) = [one.at for one in self.mail.messages if one.to == self.address][:1]
+        if call.end > arrived:
+            raise Noisy(
+                tried=tried,
+                expected="an answer before the mail has arrived",
+                seen=f"the answer after {ms(call.latency)}, and the mail had arrived {ms(call.end - arrived)} before",
+                diagnosis="Everything is done, and the caller waits for it: the handler awaits the work, instead of "
+                "leaving it to the BackgroundTasks, which run when the answer is out.",
+            )
+        longest = max(self.held, key=lambda one: one.seconds, default=None)
+        if longest and longest.seconds > HELD:
+            raise Noisy(
+                tried=tried,
+                expected="a loop that is free while the mail is sent",
+                seen=f"the loop held for {ms(longest.seconds)} at {longest}",
+                diagnosis="The mail is sent in the loop now, and everybody waits for it. BackgroundTasks run a `def` "
+                "in a worker thread, but your wrapper is an `async def`, and it calls the function itself. "
+                "run_in_threadpool(task, *arguments) does what FastAPI did before.",
+            )
+        return arrived - call.end
+
+    async def with_failures(self, down: set[str]) -> None:
+        before = len(self.server.logs)
+        call = await self.sign_up(down, 0.0)
+        said = "\n".join(line for line in list(self.server.logs)[before:] if line in errors_in(self.server))
+        tried = f"one sign-up, while {_listed([_SERVICE[what] for what in WORK if what in down])} "
+        tried += "are down" if len(down) > 1 else "is down"
+        due = [what for what in WORK if what not in down]
+        missing = [what for what in due if not self.done(what)]
+        if missing:
+            raise NotYet(
+                tried=tried,
+                expected=f"{_listed([WORK[what] for what in due])} nevertheless",
+                seen=f"{_listed([WORK[what] for what in missing])} never came",
+                diagnosis=self._why_dropped(call, down, missing, said),
+            )
+        unsaid = [what for what in WORK if what in down and not any(sign in said for sign in SIGNS[what])]
+        if unsaid and not await until(lambda: self._said(unsaid, before), 0.2):
+            raise NotYet(
+                tried=tried,
+                expected="the failure in the log, as a warning or an error"
+                if len(down) == 1
+                else "both failures in the log",
+                seen=f"nothing about {_listed([_SERVICE[what] for what in unsaid])}",
+                diagnosis=self._why_unsaid(down, unsaid, before),
+            )
+
+    def _said(self, unsaid: list[str], before: int) -> bool:
+        lines = "\n".join(line for line in list(self.server.logs)[before:] if not line.startswith(("INFO", "DEBUG")))
+        return all(any(sign in lines for sign in SIGNS[what]) for what in unsaid)
+
+    # which mistake it is
+
+    def _no_answer(self, call: Call, down: set[str]) -> NotYet:
+        words = failure_in_words(call)
+        if down and call.status == 500:
+            words["diagnosis"] = (
+                "The failure of something that nobody waits for became the caller's: the handler does the work itself, "
+                "before it answers. Leave it to the BackgroundTasks, which run when the answer is out."
+            )
+        return NotYet(
+            tried="one sign-up"
+            + (f", while {_listed([_SERVICE[one] for one in sorted(down)])} failed" if down else ""),
+            expected="status 201",
+            **words,
+        )
+
+    def _why_not_done(self, missing: list[str]) -> str:
+        if "was never awaited" in printed():
+            return (
+                "A coroutine was made and never awaited. Your wrapper calls the function, and for an `async def` that "
+                "makes a coroutine, and runs nothing of it. The wrapper must be an `async def`, and await it."
+            )
+        if "TypeError" in errors_in(self.server):
+            line = errors_in(self.server).strip().splitlines()[-1]
+            return (
+                f"A background task ended with {line}. add_task takes a function and its arguments apart: "
+                "add_task(f, x). add_task(f(x)) calls f at once, and hands on what it returned. And only what is "
+                "awaitable can be awaited."
+            )
+        if any(isinstance(one, ast.keyword) and one.arg == "background" for one in nodes(self.answer.source)):
+            return (
+                "A response that brings its own background discards the injected BackgroundTasks: FastAPI attaches "
+                "them only to what has none. Put all tasks in one place."
+            )
+        return (
+            f"Nothing was down, and {_listed([WORK[what] for what in missing])} never came. Each of the three must "
+            "still be handed to the BackgroundTasks, with its arguments."
+        )
+
+    def _why_dropped(self, call: Call, down: set[str], missing: list[str], said: str) -> str:
+        tree = nodes(self.answer.source)
+        tries = [one for one in tree if isinstance(one, ast.Try)]
+        if any(calls(ast.Module(one.body, []), "add_task") for one in tries):
+            return (
+                "The `try` stands around add_task, and add_task only notes what is to be done. The task runs later, "
+                "when the answer is out and the `try` is over. The `try` must be in what the task runs."
+            )
+        if calls(tree, "TaskGroup"):
+            return (
+                "A TaskGroup belongs together: when one of its children fails, it cancels the others. That is right "
+                "for one piece of work in parts, and wrong for three that have nothing to do with each other."
+            )
+        if "ERROR sign-up" in said and call.request is not None and call.request.error is not None:
+            return (
+                "The failure is logged, and raised again: what leaves a background task ends the row, and the tasks "
+                "after it never run. Once it is logged, it is dealt with."
+            )
+        if calls(tree, "gather"):
+            return (
+                "gather() raises the first failure, and what comes after it is dropped. Ask it for all results, with "
+                "return_exceptions=True, and log those that are exceptions; or let each task catch its own."
+            )
+        shown = [what for what in WORK if what not in missing and what not in down]
+        if shown and any(isinstance(one, ast.Try) for one in tree):
+            return (
+                f"Some failures are caught, and not that of {_listed([_SERVICE[one] for one in sorted(down)])}: it "
+                "ended the row. Any task can fail, and in any way: guard each of them, against every Exception."
+            )
+        if self.answer.changed("sign_up") and shown:
+            return (
+                "Another order does not make them independent: whichever task fails, those after it in the row are "
+                "dropped. Each must catch, and log, what it raises itself."
+            )
+        return (
+            "Background tasks run one after another, and one that raises ends the row: those after it never run, and "
+            "the caller, who has the answer, does not learn of it. Each task must catch what it raises itself."
+        )
+
+    def _why_unsaid(self, down: set[str], unsaid: list[str], before: int) -> str:
+        if calls(nodes(self.answer.source), "gather") and len(down) > 1:
+            return (
+                "Two failed, and one is in the log: gather() raises the first failure only, and the second is seen by "
+                "nobody. With return_exceptions=True it hands out all of them: log each."
+            )
+        if calls(nodes(self.answer.source), "gather"):
+            return (
+                "gather(return_exceptions=True) hands out the exceptions as results, and raises nothing. Nobody looked "
+                "at them: log each result that is an exception."
+            )
+        if any(sign in printed() for what in unsaid for sign in SIGNS[what]):
+            return (
+                "The failure is printed, not logged. What is printed has no level and no place in the log of a server: "
+                "logger.exception(…) says what failed, and where."
+            )
+        if calls(nodes(self.answer.source), "info") or calls(nodes(self.answer.source), "debug"):
+            return (
+                "The failure is logged at a level that is not shown: by default, Python shows warnings and above. A "
+                "mail that never went out is an error."
+            )
+        if any(not line.startswith("INFO uvicorn") for line in list(self.server.logs)[before:]):
+            return (
+                "The log has a line, and it does not say what failed, or why. logger.exception(…), called in the "
+                "`except` block, adds the exception and where it was raised."
+            )
+        return (
+            "The rest is done, and the failure is swallowed: nobody will ever know that this mail did not go out. "
+            "Catching is half of it. Log what was caught, with logger.exception(…)."
+        )
+
+
+_SERVICE = {"mail": "the mail server", "newsletter": "the newsletter service", "audit": "the audit service"}
+
+
+def _listed(what: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(what[:-1]), *what[-1:]]))
