@@ -315,7 +315,8 @@ def _times(number: int) -> str:
 
 
 def _raised_by_tasks() -> list[BaseException]:
-    ended = [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and one.done() and not one.cancelled()]
+    tasks = [one for one in gc.get_objects() if issubclass(type(one), asyncio.Task)]
+    ended = [one for one in tasks if one.done() and not one.cancelled()]
     return [error for one in ended if (error := one.exception()) is not None and innermost(error.__traceback__)]
 
 
