@@ -229,8 +229,11 @@ def compared(text: str, rows: list[Row]) -> tuple[str, str, str]:
         )
         return "the header first", quoted(text.splitlines()[0], 60), why
     if lines[:1] != [HEADER]:
-        shown = quoted(text.splitlines()[0] if text else "", 60)
-        return "the header first", shown, "The first line is not `customer,note,total`. Send HEADER before the rows."
+        first = text.splitlines()[0] if text else ""
+        why = "The first line is not `customer,note,total`. Send HEADER before the rows."
+        if re.split(r"[;|\t]", first) == HEADER:
+            why = "The fields are not separated by commas, as `text/csv` promises. csv.writer does so by itself."
+        return "the header first", quoted(first, 60), why
     if records == expected and len(lines) == len(records) + 1:
         return "", "", ""
     if records == expected:
