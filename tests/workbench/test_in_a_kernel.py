@@ -81,7 +81,7 @@ def test_a_cell_that_does_not_even_run_is_judged_all_the_same() -> None:
     kernel, client = start_new_kernel()
     try:
         for cell in (IMPORTS, broken):
-            client.execute_interactive(cell, timeout=30, output_hook=lambda message: None)
+            client.execute_interactive(cell, timeout=30, stop_on_error=False, output_hook=lambda message: None)
         outputs: list[Any] = []
         client.execute_interactive(CHECK, timeout=30, output_hook=outputs.append)
     finally:
@@ -126,7 +126,8 @@ def kernel() -> Iterator[Any]:
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts there are events, not signals")
 def test_interrupt_stops_a_cell_that_awaits(kernel: Any) -> None:
     manager, client = kernel
-    client.execute("await asyncio.sleep(50)")
+    # or the kernel, after the error, drops what it finds in its queue: at times the next cell already
+    client.execute("await asyncio.sleep(50)", stop_on_error=False)
     time.sleep(0.5)
     start = time.monotonic()
     manager.interrupt_kernel()
