@@ -6,6 +6,7 @@ from workbench.claims import ClaimFailed, claim
 from workbench.exercises import check, hint, progress, solution
 from workbench.load import Burst, Call, Heartbeat, burst, heartbeat
 from workbench.notebook import finish
+from workbench.pages import page
 from workbench.pictures import Span, bars, children, curve, gauge, timeline
 from workbench.server import LiveServer, serve
 from workbench.upstream import Reply, Upstream, upstream
@@ -30,6 +31,7 @@ __all__ = [
     "gauge",
     "heartbeat",
     "hint",
+    "page",
     "progress",
     "serve",
     "solution",

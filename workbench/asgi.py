@@ -1,12 +1,16 @@
-"""What can be served, and a sentence for what cannot."""
+"""What can be served, a sentence for what cannot, and what makes an app's pages work in a notebook."""
 
 import contextlib
 import inspect
 from typing import Any
 
+from fastapi import FastAPI
 from uvicorn.importer import ImportFromStringError, import_from_string
 
-from workbench.record import ASGIApp
+from workbench.record import ASGIApp, Receive, Scope, Send
+
+CONTEXT = b"x-forwarded-context"  # where jupyter-server-proxy says below which path it serves an app
+STATIC = "/static-offline-docs"  # of fastapi-offline
 
 
 class ServeError(RuntimeError):
@@ -37,3 +41,42 @@ def as_asgi(app: Any) -> ASGIApp:
                 "Pass the object that FastAPI() made, not a function of it."
             ) from error
     return app  # type: ignore[no-any-return]
+
+
+def with_pages(app: ASGIApp) -> ASGIApp:
+    """Wrap an app so that its pages link rightly below a proxy's path, and /docs and /redoc work offline."""
+
+    docs: ASGIApp | None = None
+
+    async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal docs
+        if scope["type"] not in ("http", "websocket"):
+            await app(scope, receive, send)
+            return
+        answering = app
+        if _asks_for_docs(app, scope):
+            answering = docs = docs or _offline_docs(app)
+        context = next((value for name, value in scope["headers"] if name == CONTEXT), b"").decode("latin-1")
+        if context:
+            context = context.rstrip("/")
+            scope = {**scope, "root_path": context, "path": context + scope["path"]}
+        await answering(scope, receive, send)
+
+    return wrapper
+
+
+def _asks_for_docs(app: ASGIApp, scope: Scope) -> bool:
+    if not isinstance(app, FastAPI) or not app.openapi_url or scope["type"] != "http":
+        return False
+    path = scope["path"]
+    return path in (app.docs_url, app.redoc_url) or path.startswith(STATIC)
+
+
+def _offline_docs(app: Any) -> ASGIApp:
+    """An app that answers with the documentation pages of another, and with all that they load but its schema."""
+    from fastapi_offline import FastAPIOffline
+
+    pages: ASGIApp = FastAPIOffline(
+        title=app.title, docs_url=app.docs_url, redoc_url=app.redoc_url, openapi_url=app.openapi_url, static_url=STATIC
+    )
+    return pages

@@ -26,7 +26,7 @@ import httpx
 import uvicorn
 
 from workbench import logs
-from workbench.asgi import ServeError, as_asgi
+from workbench.asgi import ServeError, as_asgi, with_pages
 from workbench.prompt_server import PromptServer
 from workbench.record import ASGIApp, Message, Receive, Record, Scope, Send, recorded
 from workbench.threads import join_all, raise_in
@@ -64,7 +64,7 @@ class LiveServer:
         self._lifespan_error: BaseException | None = None
         self._debug = debug
         self._config = uvicorn.Config(
-            recorded(self._watching_lifespan(app), self.record),
+            recorded(self._watching_lifespan(with_pages(app)), self.record),
             host=HOST,
             port=port,
             loop="asyncio" if debug else "auto",
@@ -304,6 +304,8 @@ def serve(
     grace: seconds that requests get to finish when the server stops.
     start_timeout: seconds that the lifespan gets to reach its `yield`.
     debug: run the loop in asyncio's debug mode, which logs every callback that held it for 0.1 s.
+
+    The app's /docs work offline, and its pages below the path of a proxy such as JupyterLab's.
 
     Raises ServeError, with the cause, when the app cannot be served.
     """
