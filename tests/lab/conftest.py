@@ -1,8 +1,10 @@
 """A real JupyterLab and a real browser for the tests of this folder."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -26,12 +28,24 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")  # playwright keeps a loop running in this thread until it is stopped
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab on a copy of the notebooks, so that its autosave never touches the committed ones."""
-    folder = tmp_path_factory.mktemp("lab")
+    with _lab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["/", "/user/x/"], ids=["laptop", "base URL"])
+def any_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab as on a laptop, and below a base URL as JupyterHub and Binder start it."""
+    with _lab(tmp_path_factory.mktemp("lab"), f"--ServerApp.base_url={request.param}") as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _lab(folder: Path, *options: str) -> Iterator[Lab]:
     shutil.copytree(course.NOTEBOOKS, folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    process, running = start_lab(folder)
+    process, running = start_lab(folder, *options)
     yield running
     process.terminate()
     process.wait(20)
