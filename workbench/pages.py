@@ -1,7 +1,7 @@
 """Live pages of a server, shown in the notebook.
 
 JupyterLab carries a page through jupyter-server-proxy, so that it also works where only JupyterLab itself can be
-reached: on Binder, on JupyterHub, through a tunnel. https://jupyter-server-proxy.readthedocs.io
+reached: on Binder, on JupyterHub, through a tunnel.
 """
 
 import html
