@@ -1,0 +1,106 @@
+"""What the exercises of "WebSockets" are judged with."""
+
+import asyncio
+import contextlib
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from workbench.judging import NotYet
+from workbench.server import LiveServer
+
+
+@dataclass
+class Peer:
+    """A client that reads all the while. `closed` is the code of the close, None while the connection is open."""
+
+    socket: ClientConnection
+    texts: list[str | bytes] = field(default_factory=list)
+    reason: str = ""
+    closed: int | None = None
+
+    async def read(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                self.texts.append(await self.socket.recv())
+        self.closed, self.reason = self.socket.close_code or 1006, self.socket.close_reason or ""
+
+    async def say(self, *texts: str | bytes) -> None:
+        """Send, as far as the connection is open."""
+        with contextlib.suppress(ConnectionClosed):
+            for text in texts:
+                await self.socket.send(text)
+
+    def gone(self) -> None:
+        """Vanish without a word."""
+        self.socket.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def peer(server: LiveServer, path: str, *, reads: bool = True, **options: Any) -> AsyncIterator[Peer]:
+    """Connect to a path of the answer. Where `reads` is False, take next to nothing in.
+
+    Raises NotYet when the answer does not let the client in.
+    """
+    if not reads:
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.connect(("127.0.0.1", server.port))
+        options |= {"sock": small, "max_queue": 1}
+    common: dict[str, Any] = {
+        "proxy": None, "compression": None, "close_timeout": 0.2, "ping_interval": None, "open_timeout": 3,
+        "max_size": None,
+    }  # fmt: skip
+    try:
+        connection = await connect(server.ws_url + path, **(common | options))
+    except (InvalidHandshake, OSError, EOFError, TimeoutError) as error:
+        raise NotYet(
+            tried=f"to connect to `{path}`",
+            expected="a WebSocket",
+            seen=f"status {error.response.status_code}" if isinstance(error, InvalidStatus) else type(error).__name__,
+            diagnosis="A client that may come in is refused. "
+            + (last_error(server) or "The path must stay as given, and who is in order gets an accept()."),
+        ) from None
+    made = Peer(connection)
+    reading = asyncio.create_task(made.read()) if reads else None
+    try:
+        yield made
+    finally:
+        if reading:  # what closes the connection from here on is not the server's doing
+            reading.cancel()
+            await asyncio.wait({reading})
+        connection.transport.abort()
+
+
+async def until(condition: Callable[[], object], seconds: float, progress: Callable[[], object] = lambda: None) -> bool:
+    """Wait until the condition holds. False when it does not after so many seconds without progress."""
+    last, deadline = progress(), time.perf_counter() + seconds
+    while not condition():
+        if (now := progress()) != last:
+            last, deadline = now, time.perf_counter() + seconds
+        if time.perf_counter() > deadline:
+            return bool(condition())
+        await asyncio.sleep(0.005)
+    return True
+
+
+def errors(server: LiveServer) -> list[str]:
+    """The last lines of the tracebacks in the server's log, innermost exception last: "KeyError: 'red'"."""
+    return [
+        line.strip().splitlines()[-1].strip()
+        for line in list(server.logs)
+        if line.startswith("ERROR")
+        and re.search(r"^\w[\w.]*(Error|Exception|Disconnect\w*|Group)\b", line, re.MULTILINE)
+    ]
+
+
+def last_error(server: LiveServer) -> str:
+    """What an endpoint raised last, as a sentence, "" where none did."""
+    found = errors(server)
+    return f"The endpoint raised {found[-1][:160].rstrip('.')}." if found else ""

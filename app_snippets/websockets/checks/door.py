@@ -1,0 +1,219 @@
+"""E3: every origin with every token, and how long the door waits."""
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+from app_snippets.websockets.checks.common import last_error, peer, until
+from workbench.answer import Answer
+from workbench.judging import NotYet, exercise, quoted
+from workbench.server import LiveServer
+
+PATH = "/news"
+OURS = ["https://app.example", "http://localhost:8888"]
+FOREIGN: list[str | None] = [
+    "https://evil.example",
+    None,
+    "https://app.example.evil.example",
+    "https://evil.example/?https://app.example",
+    "https://evilapp.example",
+    "http://app.example",
+    "https://app.example:8443",
+    "null",
+]
+LATE = "accepted, and closed with 1008"
+RUBBISH = [
+    json.dumps({"token": "secret-3"}),
+    "hello",
+    "[1, 2]",
+    "{}",
+    '"secret-1"',
+    '{"token": null}',
+    '{"token": ["secret-1"]}',
+    "",
+    b"\x00\xff",
+]
+
+
+@exercise(
+    "Who may come in",
+    asks_for="app",
+    hints=[
+        "Two questions, at two moments. Which page is asking? The browser says that before the connection is accepted. "
+        "Who is asking? The client says that in its first message. How long do you wait for it?",
+        'websocket.headers.get("origin") is exactly one of ORIGINS, or close() without accept(). Then a deadline '
+        "around the first receive, and everything that can be wrong with a text that should be JSON.",
+        "async with asyncio.timeout(PATIENCE): first = await websocket.receive(); then json.loads(first['text']) "
+        "['token'] in a try with TimeoutError, ValueError, TypeError and KeyError; close(1008) for all of them.",
+    ],
+)
+async def door(answer: Answer) -> str:
+    """The whole matrix, side by side."""
+    async with answer.served() as server:
+        await _foreign(server)
+        await _ours(server)
+
+        outcomes = await asyncio.gather(
+            _silent(server, PATH, "a client of ours that says nothing"),
+            _silent(server, PATH + "?token=secret-1", "a token in the address, and no message"),
+            *(_refused(server, text) for text in RUBBISH),
+            return_exceptions=True,
+        )
+        for outcome in filter(None, outcomes):
+            raise outcome
+    return f"{len(OURS)} origins in, {len(FOREIGN)} refused with 403; {len(RUBBISH)} wrong tokens and silence closed."
+
+
+async def _status(server: LiveServer, origin: str | None) -> int | str:
+    options: dict[str, Any] = {"proxy": None, "origin": origin, "close_timeout": 0.2, "open_timeout": 2}
+    try:
+        connection = await connect(server.ws_url + PATH + "?token=secret-1", **options)
+    except InvalidStatus as error:
+        return error.response.status_code
+    except (InvalidHandshake, OSError, EOFError, TimeoutError) as error:
+        return type(error).__name__
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.6):
+            await connection.wait_closed()
+    closed = connection.close_code == 1008
+    connection.transport.abort()
+    return LATE if closed else 101
+
+
+async def _foreign(server: LiveServer) -> None:
+    statuses = await asyncio.gather(*(_status(server, origin) for origin in FOREIGN))
+    wrong = {origin: status for origin, status in zip(FOREIGN, statuses, strict=True) if status != 403}
+    if not wrong:
+        return
+    origin, status = next(iter(wrong.items()))
+    if status == LATE:
+        why = (
+            "The origin is looked at, and the connection was accepted first: the page of a stranger saw it open. "
+            "close() before accept() answers with 403, and there is no WebSocket."
+        )
+    elif status != 101:
+        why = f"The server failed, where it should refuse. {last_error(server)}"
+    elif "https://evil.example" in wrong and None in wrong:
+        why = (
+            "Any page may connect. WebSockets are not covered by CORS: a page of evil.example in the browser of your "
+            "user opens one, with your cookies. Look at the Origin header before accept(), and close()."
+        )
+    elif "https://evil.example" in wrong:
+        why = "A page of evil.example is let in. Whoever is not in ORIGINS is refused before accept()."
+    elif None in wrong:
+        why = (
+            "Who sends no Origin at all is let in. Every browser sends one with a WebSocket, so a missing one is a "
+            "script. Refuse it, or let in by another way what is no browser."
+        )
+    elif {"https://app.example.evil.example", "https://evil.example/?https://app.example"} & set(wrong):
+        why = (
+            "A part of the origin was compared: https://app.example is the beginning, or a piece, of many other "
+            "names, and anybody can register them. The whole origin is in ORIGINS, or it is not."
+        )
+    elif "https://evilapp.example" in wrong:
+        why = "The end of the origin was compared, and evilapp.example ends like that as well. Compare all of it."
+    else:
+        why = "Scheme, name and port are the origin, all three: http is not https, and another port is another server."
+    raise NotYet(
+        tried=f"to connect with {len(FOREIGN)} origins that are not in ORIGINS",
+        expected="403 for each of them",
+        seen=f"{status if status != 101 else 'accepted'} with "
+        + ("no Origin" if origin is None else f"`Origin: {origin}`"),
+        diagnosis=why,
+    )
+
+
+async def _ours(server: LiveServer) -> None:
+    for origin in OURS:
+        for token, user in (("secret-1", "ada"), ("secret-2", "grace")):
+            tried = f"`Origin: {origin}`, then the token of {user}, then a message"
+            async with peer(server, PATH, origin=origin) as one:
+                await asyncio.sleep(0.02)
+                early = list(one.texts)
+                await one.say(json.dumps({"token": token}))
+                await until(lambda one=one: one.texts or one.closed is not None, 1)
+                await one.say("hello")
+                await until(lambda one=one: len(one.texts) >= 2 or one.closed is not None, 0.7)
+            common: dict[str, str] = {
+                "tried": tried,
+                "expected": f'`{{"user": "{user}"}}`, and `{user} said hello`',
+                "seen": f"{quoted(one.texts, 80)}" + (f", closed with {one.closed}" if one.closed else ""),
+            }
+            if early:
+                raise NotYet(**common, diagnosis="Something was sent before anybody had shown a token.")
+            if not one.texts:
+                raise NotYet(
+                    **common,
+                    diagnosis="The right token in the first message does not help. "
+                    + (
+                        last_error(server)
+                        or "A token in the address is written into every log on its way: it comes in the first "
+                        "message, as JSON with the key `token`."
+                    ),
+                )
+            if [_json(one.texts[0]), *one.texts[1:]] != [{"user": user}, f"{user} said hello"]:
+                raise NotYet(
+                    **common,
+                    diagnosis="The right token opens the door, and what comes after it is not as it was in the cell. "
+                    + last_error(server),
+                )
+
+
+def _json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+async def _silent(server: LiveServer, path: str, tried: str) -> None:
+    async with peer(server, path, origin=OURS[0]) as one:
+        await until(lambda: one.closed is not None or one.texts, 1.6)
+    common: dict[str, str] = {"tried": tried, "expected": "a close with 1008 after 0.5 s"}
+    if one.texts:
+        raise NotYet(
+            **common,
+            seen=quoted(one.texts, 60),
+            diagnosis="The token in the address opens the door. Addresses end up in the logs of every proxy, in the "
+            "history and in what users copy: no token in a query.",
+        )
+    if one.closed is None:
+        raise NotYet(
+            **common,
+            seen="it is still connected after 1.6 s",
+            diagnosis="Whoever says nothing stays, accepted and unknown: ten thousand of them cost a stranger nothing. "
+            "The wait for the first message needs a deadline.",
+        )
+    _require_1008(server, one.closed, common, "silence")
+
+
+async def _refused(server: LiveServer, text: str | bytes) -> None:
+    async with peer(server, PATH, origin=OURS[0]) as one:
+        await one.say(text)
+        await until(lambda: one.closed is not None or one.texts, 1.6)
+    common: dict[str, str] = {"tried": f"`{text!r}` as the first message", "expected": "a close with 1008"}
+    if one.texts:
+        raise NotYet(**common, seen=quoted(one.texts, 60), diagnosis="A wrong token opens the door.")
+    if one.closed is None:
+        raise NotYet(
+            **common,
+            seen="it is still connected after 1.6 s",
+            diagnosis="A wrong first message is ignored, and the client may guess on for as long as it likes. One "
+            "try, then close.",
+        )
+    _require_1008(server, one.closed, common, f"`{text!r}`")
+
+
+def _require_1008(server: LiveServer, closed: int, common: dict[str, str], what: str) -> None:
+    if closed != 1008:
+        raise NotYet(
+            **common,
+            seen=f"closed with {closed}. {last_error(server)}".strip(),
+            diagnosis=f"For {what}, the client sees {closed}"
+            + (": nobody caught what was raised, and the connection broke. " if closed == 1006 else ". ")
+            + "Whatever is wrong with the first message, it is the same close: 1008.",
+        )

@@ -1,0 +1,238 @@
+"""E2: a client that is idle, one that talks too much, one that sends too long a message, and pings for all."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from app_snippets.websockets.checks.common import Peer, last_error, peer, until
+from workbench.answer import Answer
+from workbench.judging import NotYet, exercise, quoted
+from workbench.server import LiveServer
+from workbench.trial import Noisy, calmly
+
+PATH = "/shout"
+TALK = "a client that says five things, 0.25 s apart"
+IDLE = "a client that says nothing"
+FLOOD = "a client that sends 60 messages at once"
+CROWD = "four clients that send 12 messages each at once"
+AGAIN = "a client that sends 12 messages at once, and 12 more after 1.2 s"
+
+
+@exercise(
+    "Deadlines and limits",
+    asks_for="app",
+    hints=[
+        "Four things can happen, and only one of them is a message. Which of them must go on while the handler waits "
+        "for the next message?",
+        "A deadline around receive_text() alone; pings from a task of their own; a deque of the times of the last MOST "
+        "messages, made for each client; and len(text.encode()) bytes.",
+        "async with asyncio.timeout(IDLE): text = await websocket.receive_text(). When recent[0] of a full deque is "
+        "less than a second old, there are too many. Close with 1008, 1009 for what is too long.",
+    ],
+)
+async def limits(answer: Answer) -> str:
+    """Side by side: idle, talking, flooding, four at once, and 20 kB. Tried again where a stall explains it."""
+    async with answer.served() as server:
+        async with peer(server, PATH) as first:
+            await first.say("warm")
+            await until(lambda: "WARM" in first.texts, 1)
+
+        async def all_at_once() -> None:
+            trials = [_crowd, _talking, _idle, _again, _flood, _long]  # what explains another failure comes first
+            outcomes = await asyncio.gather(*(trial(server) for trial in trials), return_exceptions=True)
+            for outcome in sorted(filter(None, outcomes), key=lambda one: isinstance(one, Noisy)):
+                raise outcome
+
+        await calmly(all_at_once)
+    return "Idle and flood closed with 1008, 20 kB with 1009, and nobody else noticed."
+
+
+def _verdict_of(server: LiveServer) -> Callable[..., NotYet]:
+    """What a missed bound is worth from here on: Noisy where the server's loop was late meanwhile, else certain."""
+    start = time.perf_counter()
+
+    def missed(**words: str) -> NotYet:
+        late = server.record.longest_lag(start, time.perf_counter()) > 0.15
+        return Noisy(**words) if late else NotYet(**words)
+
+    return missed
+
+
+def _shouted(one: Peer) -> list[str]:
+    return [str(text) for text in one.texts if text != "ping"]
+
+
+def _closed(one: Peer) -> str:
+    return "still open" if one.closed is None else f"closed with {one.closed} {one.reason!r}"
+
+
+async def _talking(server: LiveServer) -> None:
+    missed = _verdict_of(server)
+    async with peer(server, PATH) as one:
+        said = 0
+        for number in range(5):
+            said += one.closed is None
+            await one.say(f"word {number}")
+            await asyncio.sleep(0.25)
+        await until(lambda: len(_shouted(one)) >= 5 or one.closed is not None, 0.3)
+        heard, pings = _shouted(one), one.texts.count("ping")
+    expected = [f"WORD {number}" for number in range(5)]
+    common: dict[str, str] = {"tried": TALK, "expected": f"`{expected}`, with pings between, and no close"}
+    if len(heard) < said - 1 or (heard != expected and one.closed is None):
+        raise NotYet(
+            **common,
+            seen=f"`{heard}`",
+            diagnosis="A message was lost. A receive that was begun, and not awaited to its end, is still there: it "
+            "takes the next message, and nobody asks it for that. Keep the task and wait for it again, or let "
+            "another task ping."
+            if pings and len(heard) < 5
+            else "The answers are not what was said, in upper case, one for each message. "
+            + (last_error(server) or "Is somebody still waiting for the next message?"),
+        )
+    if one.closed is not None:
+        raise missed(
+            **common,
+            seen=f"`{heard}`, then {_closed(one)}",
+            diagnosis="A client that talks all the while is closed as idle. The deadline is for each message, and not "
+            "for the whole connection: it begins anew with every one."
+            if one.closed in (1008, 1000)
+            else f"A client that keeps all limits is closed with {one.closed}. {last_error(server)}".strip(),
+        )
+    if pings < 2:
+        raise missed(**common, seen=f"{pings} pings in 1.2 s", diagnosis=_no_pings(pings))
+
+
+def _no_pings(pings: int) -> str:
+    if pings:
+        return "The pings come too rarely: one every EVERY seconds, whatever the client does."
+    return (
+        "No ping goes out. They cannot come from the task that waits for a message, once it waits. A task of their own "
+        "sends one every EVERY seconds, and ends with the connection."
+    )
+
+
+async def _idle(server: LiveServer) -> None:
+    missed = _verdict_of(server)
+    async with peer(server, PATH) as one:
+        await until(lambda: one.closed is not None, 1.6)
+        pings = one.texts.count("ping")
+    common: dict[str, str] = {"tried": IDLE, "expected": "pings, and a close with 1008 after 0.6 s"}
+    if one.closed is None:
+        raise NotYet(
+            **common,
+            seen=f"{pings} pings, and it is still open after 1.6 s",
+            diagnosis="Who says nothing stays for ever. "
+            + (
+                "A ping that goes out is no sign of life from the client: only a message begins the time anew."
+                if pings > 3
+                else "A deadline around the wait for the next message ends it."
+            ),
+        )
+    if one.closed != 1008:
+        raise NotYet(
+            **common,
+            seen=_closed(one),
+            diagnosis=f"The idle client is sent away, and it sees {one.closed}. "
+            + (
+                f"{last_error(server)} A TimeoutError that nobody catches ends the connection without a word. "
+                if one.closed == 1006
+                else ""
+            )
+            + "Catch it, and close with 1008.",
+        )
+    if not pings:
+        raise missed(
+            **common, seen="a close, and no ping before it", diagnosis=_no_pings(0) + " It was silent for 0.6 s."
+        )
+
+
+async def _flood(server: LiveServer) -> None:
+    async with peer(server, PATH) as one:
+        await one.say(*(f"word {number}" for number in range(60)))
+        await until(lambda: one.closed is not None or len(_shouted(one)) >= 60, 0.8, lambda: len(one.texts))
+        heard = len(_shouted(one))
+    common: dict[str, str] = {"tried": FLOOD, "expected": "20 answers or so, and a close with 1008"}
+    if one.closed == 1008 and "idle" not in one.reason and heard <= 30:
+        return
+    if heard > 30:
+        why = (
+            "Nobody counts: one client can keep the server busy for all. More than MOST messages in a second are "
+            "a flood."
+        )
+    elif one.closed is None or "idle" in one.reason:
+        why = "What is too much goes unanswered, and the client is still connected: it goes on sending. Close it."
+    else:
+        why = f"The flood is stopped, and the client sees {one.closed} {one.reason!r}. A limit that was broken is 1008."
+    raise NotYet(**common, seen=f"{heard} answers, {_closed(one)}", diagnosis=why)
+
+
+async def _crowd(server: LiveServer) -> None:
+    missed = _verdict_of(server)
+    async with contextlib.AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(peer(server, PATH)) for _ in range(4)]
+        await asyncio.gather(*(one.say(*["word"] * 12) for one in peers))
+        await until(lambda: all(len(_shouted(one)) >= 12 or one.closed is not None for one in peers), 0.3)
+        heard = [len(_shouted(one)) for one in peers]
+        closed = sum(one.closed is not None for one in peers)
+    if closed or min(heard) < 12:
+        raise missed(
+            tried=CROWD,
+            expected="every message answered, nobody closed",
+            seen=f"{heard} answers, {closed} closed",
+            diagnosis="Each client keeps the limit, and together they break it: what is counted is shared by all. One "
+            "flood would close everybody. Count for each client, in its own handler.",
+        )
+
+
+async def _again(server: LiveServer) -> None:
+    missed = _verdict_of(server)
+    async with peer(server, PATH) as one:
+        await one.say(*["word"] * 12)
+        for _ in range(3):
+            await asyncio.sleep(0.4)
+            await one.say("still here")
+        await one.say(*["word"] * 12)
+        await until(lambda: len(_shouted(one)) >= 27 or one.closed is not None, 0.4)
+        heard = len(_shouted(one))
+    if heard < 27:
+        raise missed(
+            tried=AGAIN,
+            expected="every message answered, and no close",
+            seen=f"{heard} of 27 answers, {_closed(one)}",
+            diagnosis="The count is never taken back: after MOST messages in all, the client is out, however slowly "
+            "they came. What counts are those of the last second.",
+        )
+
+
+async def _long(server: LiveServer) -> None:
+    missed = _verdict_of(server)
+    for text, what in (("x" * 20_000, "20,000 letters"), ("é" * 10_000, "10,000 times é, which is 20 kB")):
+        async with peer(server, PATH) as one:
+            await one.say("x" * 15_000, text)
+            await until(lambda one=one: one.closed is not None or len(_shouted(one)) >= 2, 0.7)
+            heard = [len(text) for text in _shouted(one)]
+        common: dict[str, str] = {
+            "tried": f"a message of 15 kB, and one of {what}",
+            "expected": "an answer to the first, and a close with 1009",
+        }
+        if heard[:1] != [15_000]:
+            raise missed(
+                **common,
+                seen=f"{_closed(one)}, no answer",
+                diagnosis="A message of 15 kB keeps the limit, and it was not answered.",
+            )
+        if len(heard) > 1 or one.closed is None:
+            why = (
+                "The limit is for bytes, and what was counted are characters: an é takes two of them. Count "
+                "len(text.encode())."
+                if text[0] == "é"
+                else "Any length is let in, up to uvicorn's own limit of 16 MB. Compare with LONGEST, and close."
+            )
+            raise NotYet(**common, seen=f"{quoted(heard)} characters back, {_closed(one)}", diagnosis=why)
+        if one.closed != 1009:
+            raise missed(
+                **common,
+                seen=_closed(one),
+                diagnosis=f"What is too long is refused, and the client sees {one.closed}. The code for that is 1009.",
+            )

@@ -1,0 +1,53 @@
+"""All sends of a text are awaited together.
+
+Diagnosis: gather() is done when the slowest is
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
+
+WAITING = 32  # texts that may wait for one client
+
+
+class Hub:
+    """Who is in which room."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, set[WebSocket]] = {}
+
+    def sizes(self) -> dict[str, int]:
+        return {room: len(members) for room, members in self.rooms.items()}
+
+    async def serve(self, room: str, websocket: WebSocket) -> None:
+        members = self.rooms.setdefault(room, set())
+        members.add(websocket)
+        try:
+            async for text in websocket.iter_text():
+                await asyncio.gather(*(one.send_text(text) for one in members), return_exceptions=True)
+        finally:
+            members.discard(websocket)
+            if not members:
+                del self.rooms[room]
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    yield {"hub": Hub()}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/rooms")
+async def sizes(request: Request) -> dict[str, int]:
+    return request.state.hub.sizes()
+
+
+@app.websocket("/rooms/{room}")
+async def talk(websocket: WebSocket, room: str) -> None:
+    await websocket.accept()
+    await websocket.state.hub.serve(room, websocket)

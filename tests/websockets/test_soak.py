@@ -1,0 +1,13 @@
+"""A short soak of the chat; `make bench` runs the long one."""
+
+from tests.benchmarks.soak import RUBBISH, soak
+
+
+async def test_those_who_stay_lose_nothing_and_nobody_is_left() -> None:
+    report = await soak(8)
+    assert report.delivered > 500
+    assert report.lost == 0
+    assert report.left_in_rooms == {}
+    assert report.sockets_left <= 0
+    assert report.growth < 30
+    assert {*RUBBISH, "left", "left without a word", "stalled"} <= report.guests.keys()
