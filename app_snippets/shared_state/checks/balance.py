@@ -1,0 +1,270 @@
+"""E1: a balance that `def` and `async def` endpoints change."""
+
+import ast
+import asyncio
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from app_snippets.shared_state.checks.common import call, calls, functions, line_of_the_loop
+from workbench.answer import Answer, Held, where_it_is
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Call
+from workbench.server import LiveServer
+from workbench.trial import Noisy, calmly
+from workbench.words import error_of, failure_in_words, leaves
+
+EACH = 8  # calls of a kind in a trial
+MOMENT = 0.02  # seconds that the bank takes
+HANGS = 2.2  # seconds after which a call counts as hanging; a whole trial takes about 0.4
+HELD = 0.25  # seconds of a held loop in one trial that only the answer explains
+STEPS = {"/deposit": 1, "/withdraw": -3}
+TRIALS = {
+    ("/deposit",): "deposits",
+    ("/withdraw",): "withdrawals",
+    ("/deposit", "/withdraw"): "deposits and withdrawals",
+}
+
+
+@dataclass
+class Asked:
+    """What the bank was asked: (step, balance) in the order in which its answers were ready."""
+
+    log: list[tuple[int, int]] = field(default_factory=list)
+    on_the_loop: int = 0
+
+
+@exercise(
+    "One balance, two kinds of endpoint",
+    asks_for="app",
+    hints=[
+        "Both endpoints read the balance, ask the bank, and write. Which lines must nobody else come between, and in "
+        "which thread does each endpoint run?",
+        "One lock must hold for both. An asyncio.Lock belongs to the loop, and a threading.Lock must not be waited for "
+        "there. Can both endpoints live on the loop, without holding it?",
+        "Make withdraw an async def too: async with account.lock: in both, and await "
+        "asyncio.to_thread(account.bank.allow, balance) in it.",
+    ],
+)
+async def balance(answer: Answer) -> str:
+    """Deposits, withdrawals, then both at once: the exact balance, nobody's change lost, a free loop."""
+    await answer.load()
+    asked = Asked()
+    async with answer.served() as server, server.client(timeout=HANGS) as client:
+        trials = _Trials(answer, server, client, asked)
+        await trials.read_balance()
+        _patch(answer, asked, server)
+        for paths in TRIALS:
+            took = await calmly(lambda paths=paths: trials.run(paths))  # type: ignore[misc]
+    return f"{2 * EACH} changes at once, in {ms(took)}, and none is lost."
+
+
+def _patch(answer: Answer, asked: Asked, server: LiveServer) -> None:
+    """Let the bank note what it is asked."""
+    bank = answer["Bank"]
+    if not isinstance(bank, type):
+        raise NotYet(
+            tried="to watch what the bank is asked",
+            expected="the class `Bank`, as given",
+            seen="no class `Bank`",
+            diagnosis="`Bank` stands for a service that is not yours to change. Leave it as it was.",
+        )
+
+    async def confirm(_: Any, balance: int) -> None:
+        await asyncio.sleep(MOMENT)
+        asked.log.append((1, balance))
+
+    def allow(_: Any, balance: int) -> None:
+        asked.on_the_loop += threading.current_thread() is server.thread
+        time.sleep(MOMENT)
+        asked.log.append((-3, balance))
+
+    bank.confirm, bank.allow = confirm, allow  # type: ignore[attr-defined]
+
+
+class _Trials:
+    def __init__(self, answer: Answer, server: LiveServer, client: httpx.AsyncClient, asked: Asked) -> None:
+        self.answer, self.server, self.client, self.asked = answer, server, client, asked
+        self.tried = ""
+
+    async def read_balance(self) -> int:
+        made = await call(self.client, self.server, "GET", "/balance")
+        try:
+            return int(made.json())
+        except (ValueError, TypeError):
+            raise NotYet(
+                tried="`GET /balance`",
+                expected="the balance, a whole number",
+                **failure_in_words(made),
+            ) from None
+
+    async def run(self, paths: tuple[str, ...]) -> float:
+        """EACH calls of every path at once. Returns the seconds that they took."""
+        self.tried = f"{EACH} " + f" and {EACH} ".join(TRIALS[(path,)] for path in paths) + " in the same moment"
+        before = await self.read_balance()
+        self.asked.log.clear()
+        self.asked.on_the_loop = 0
+        start = time.perf_counter()
+        with self.answer.watched(self.server) as held:
+            made = await asyncio.gather(
+                *(call(self.client, self.server, "POST", path) for _ in range(EACH) for path in paths)
+            )
+            failed = [one for one in made if one.status is not None and one.status >= 300]
+            if not failed and any(one.status is None for one in made):
+                raise self.hangs(made)
+        took = time.perf_counter() - start
+        if failed:
+            raise NotYet(tried=self.tried, expected="an answer to each", **self.failure(failed[0]))
+        after = await self.read_balance()
+        expected = before + EACH * sum(STEPS[path] for path in paths)
+        if after != expected:
+            raise NotYet(
+                tried=self.tried,
+                expected=f"a balance of {expected}",
+                seen=f"{after}",
+                diagnosis=self.why_lost(paths),
+            )
+        self.require_asked(before, paths)
+        if self.asked.on_the_loop:
+            raise NotYet(
+                tried=self.tried,
+                expected="a loop that is free meanwhile",
+                seen=f"`allow` was called on the loop, {self.asked.on_the_loop} times",
+                diagnosis="The balance is right, and everybody else waits: `allow` is synchronous, and it is called on "
+                "the loop. `await asyncio.to_thread(account.bank.allow, balance)` leaves the loop free, and the lock "
+                "may be held meanwhile.",
+            )
+        self.require_free(held)
+        return took
+
+    def require_free(self, held: list[Held]) -> None:
+        if sum(one.seconds for one in held) > HELD:
+            raise Noisy(
+                tried=self.tried,
+                expected="a loop that is free meanwhile",
+                seen=f"the loop held at {max(held, key=lambda one: one.seconds)}",
+                diagnosis="The balance is right, and everybody else waits: a lock for threads is waited for on the "
+                "loop, and nothing else runs there until its holder gives it back.",
+            )
+
+    def require_asked(self, before: int, paths: tuple[str, ...]) -> None:
+        """The bank was asked for every change, about the balance that was then changed."""
+        counted, current = 0, before
+        for step, about in self.asked.log:
+            if about == current:
+                current += step
+                counted += 1
+        due = EACH * len(paths)
+        if len(self.asked.log) < due:
+            raise NotYet(
+                tried=self.tried,
+                expected=f"{due} questions to the bank",
+                seen=f"{len(self.asked.log)}",
+                diagnosis="The balance is right, but the bank was not asked about every change: `confirm` comes before "
+                "a deposit, and `allow` before a withdrawal. An `async def` that is called and not awaited asks "
+                "nothing.",
+            )
+        if counted < due:
+            raise NotYet(
+                tried=self.tried,
+                expected="the bank asked about the balance that is then changed",
+                seen=f"{due - counted} of {due} questions were about a balance that was no longer true",
+                diagnosis="The sum is right, and the bank was asked about the wrong balance: while it thought, another "
+                "request changed it. Reading, asking and writing belong together, in one lock.",
+            )
+
+    # which mistake it is
+
+    def hangs(self, made: list[Call]) -> NotYet:
+        there = line_of_the_loop(self.server)
+        self.server.given_up = True  # nothing ends it; this process is thrown away
+        missing = sum(one.status is None for one in made)
+        if there:
+            why = (
+                "The whole server stands still. A lock for threads is held across an await: its holder waits for the "
+                f"loop, to go on, and the loop waits at {there}, for the lock. Neither comes first. What is waited for "
+                "on the loop must be awaited: asyncio.Lock."
+            )
+        elif any(calls(function, "run") for function in functions(self.answer.source)):
+            why = (
+                "An asyncio.Lock is used from two loops: asyncio.run() in a worker thread makes a loop of its own. "
+                "When the lock becomes free, nobody wakes that loop, and it sleeps on. Keep everything that takes the "
+                "lock on one loop."
+            )
+        else:
+            why = (
+                f"A lock is taken and never given back: {where_it_is()}. Is there a way out of the handler that passes "
+                "over the release, or does somebody take a lock twice?"
+            )
+        return NotYet(
+            tried=self.tried,
+            expected=f"{len(made)} answers",
+            seen=f"no answer to {missing} of them within {HANGS} s",
+            diagnosis=why,
+        )
+
+    def failure(self, one: Call) -> dict[str, str]:
+        words = failure_in_words(one)
+        said = " ".join(str(error) for error in leaves(error_of(one)))
+        if "different event loop" in said or "different loop" in said:
+            words["diagnosis"] = (
+                "An asyncio.Lock is used from two loops: asyncio.run() in a worker thread makes a loop of its own, and "
+                "a lock that somebody had to wait for belongs to one loop. Keep everything that takes the lock on one."
+            )
+        elif ("context manager" in said and "ock" in said) or said in ("__enter__", "__aenter__"):
+            words["diagnosis"] = (
+                "`with` is for a threading.Lock, and `async with` for an asyncio.Lock. A `def` endpoint cannot await, "
+                "so it cannot take an asyncio.Lock at all: make it an `async def`, and move what is synchronous in it "
+                "to a thread."
+            )
+        elif "no current event loop" in said or "no running event loop" in said:
+            words["diagnosis"] = (
+                "A `def` endpoint runs in a worker thread, and there is no loop there. What is awaited belongs in an "
+                "`async def`."
+            )
+        return words
+
+    def why_lost(self, paths: tuple[str, ...]) -> str:
+        every = functions(self.answer.source)
+        if len(paths) == 2:
+            return (
+                "Deposits alone are right, and withdrawals alone are right: each kind has a lock that the other does "
+                "not know. An asyncio.Lock keeps tasks apart, a threading.Lock threads. One balance needs one lock "
+                "that holds for both."
+            )
+        where = [one for one in every if one.name != "lifespan" and calls(one, "Lock")]
+        if where:
+            return (
+                f"`{where[0].name}` makes a lock each time that it is called. A lock keeps apart those who hold the "
+                "same one: make it once, beside what it guards."
+            )
+        blocks = [
+            block
+            for one in every
+            for block in ast.walk(one)
+            if isinstance(block, ast.With | ast.AsyncWith) and "ock" in ast.unparse(block.items[0])
+        ]
+        asking = "confirm" if paths == ("/deposit",) else "allow"
+        function = paths[0].removeprefix("/")
+        if blocks and not any(asking in ast.unparse(block) for block in blocks):
+            mine = [one for one in every if one.name == function]
+            if any(block in list(ast.walk(one)) for one in mine for block in blocks):
+                return (
+                    "The lock is given back before the bank is asked, and the balance that was read grows old "
+                    "meanwhile. It must be held from the reading to the writing."
+                )
+        if paths == ("/withdraw",):
+            return (
+                "Deposits are right, and withdrawals overwrite each other. `withdraw` is a `def`: it runs in many "
+                "threads at once, and no lock of the loop keeps them apart."
+                if not asyncio.iscoroutinefunction(self.answer["withdraw"])
+                else "Deposits are right, and withdrawals overwrite each other: nothing keeps one from reading while "
+                "another waits for the bank."
+            )
+        return (
+            "Two requests read the same balance, both ask the bank, and the second to write overwrites the first: its "
+            "change is lost. Nobody else may come between the reading and the writing."
+        )

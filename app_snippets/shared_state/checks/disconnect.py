@@ -1,0 +1,226 @@
+"""E2: work that ends when its client leaves."""
+
+import ast
+import asyncio
+import os
+
+from app_snippets.shared_state.checks.common import call, calls, functions, until
+from workbench.answer import Answer
+from workbench.judging import NotYet, exercise
+from workbench.load import Call
+from workbench.server import LiveServer
+from workbench.upstream import Reply, Upstream, upstream
+from workbench.words import failure_in_words, said
+
+PATH = "/render"
+LONG = 3.0  # seconds that the film takes which nobody waits for
+SHORT = 1.4  # seconds of the film that somebody waits for meanwhile: no deadline drops the one and not the other
+SOON = 1.0  # seconds after which the film counts as going on
+PATIENCE = 2.0  # seconds that a client which stays waits for an answer
+FILM = {"film": "rendered"}
+LEAVES = "two clients, one of which leaves while its film is rendered"
+
+
+@exercise(
+    "Nobody waits any more",
+    asks_for="app",
+    hints=[
+        "The server knows that the client has left: a message says so. Who receives it while the handler awaits the "
+        "film?",
+        "Two things must run side by side: the film, and a wait for `http.disconnect` from request.receive(). "
+        "Whichever ends first ends the other. And where must the seat be given back, so that it is not cancelled too?",
+        "In try: async with anyio.create_task_group() as group: group.start_soon(cancel_when_left, request, "
+        "group.cancel_scope), ask for the film, group.cancel_scope.cancel(). In finally, outside the group: give the "
+        "seat back.",
+    ],
+)
+async def disconnect(answer: Answer) -> str:
+    """A client that stays has its film. One leaves: its film is dropped, the seat given back, others go on."""
+    replies = {"/seat/take": Reply(0.02, {}), "/film": Reply(0.05, FILM), "/seat/back": Reply(0.05, {})}
+    with upstream(replies, name="services") as services:
+        os.environ["SERVICES_URL"] = services.url
+        async with answer.served() as server:
+            trials = _Trials(answer, server, services)
+            await trials.stays()
+            await trials.leaves()
+    return "The film was dropped when its client left, the seat was given back, and the other client had its film."
+
+
+class _Trials:
+    def __init__(self, answer: Answer, server: LiveServer, services: Upstream) -> None:
+        self.answer, self.server, self.services = answer, server, services
+
+    def seen(self, path: str) -> tuple[int, int, int]:
+        """How often a path was asked for, finished, and abandoned."""
+        log = self.services
+        return log.asked.count(path), log.finished.count(path), log.abandoned.count(path)
+
+    async def get(self, timeout: float = PATIENCE) -> Call:
+        async with self.server.client(timeout=timeout) as client:
+            return await call(client, self.server, "GET", PATH)
+
+    async def stays(self) -> None:
+        self.require_film("one client that stays", await self.get())
+        if not await until(lambda: self.seen("/seat/back")[1], 1.0):
+            raise NotYet(
+                tried="one client that stays",
+                expected="the seat given back",
+                seen="it is still taken",
+                diagnosis="Nobody left, and the seat is not given back: `/seat/back` must be asked for in any case.",
+            )
+        order = [path for path in self.services.asked if path != "/seat/take"]
+        if order != ["/film", "/seat/back"] or self.seen("/seat/take")[0] != 1:
+            raise NotYet(
+                tried="one client that stays",
+                expected="a seat taken, a film, the seat given back, once each",
+                seen=", ".join(self.services.asked),
+                diagnosis="The seat is for the film: take it first, and give it back once, when the film is done.",
+            )
+
+    def require_film(self, tried: str, made: Call) -> None:
+        if made.status is None:
+            self.server.grace = 0.1  # what hangs is not waited for
+            raise NotYet(
+                tried=tried,
+                expected="the film",
+                seen=f"no answer within {PATIENCE:g} s",
+                diagnosis="The film was done, and the handler waits on, for a client that stays: who waits for "
+                "`http.disconnect` must be cancelled when the film is there, or the group never ends."
+                if self.seen("/film")[1]
+                else "The film was never done: the handler waits for something else before it.",
+            )
+        if made.status != 200:
+            raise NotYet(tried=tried, expected="the film", **failure_in_words(made))
+        try:
+            right = made.json() == FILM
+        except ValueError:
+            right = False
+        if not right:
+            raise NotYet(
+                tried=tried,
+                expected=f"`{FILM}`",
+                seen=said(made),
+                diagnosis="The client stays, and its film does not arrive: what the service said for it must be "
+                "returned.",
+            )
+        if "x-version" not in made.headers:
+            raise NotYet(
+                tried=tried,
+                expected="the header `x-version`, from the middleware",
+                seen="no such header",
+                diagnosis="The middleware is gone. It stands for what others have put around your endpoint: leave it, "
+                "and find a way that works behind it.",
+            )
+
+    async def leaves(self) -> None:
+        self.services.forget()
+        self.services.replies["/film"] = Reply(LONG, FILM)
+        leaver = asyncio.create_task(self.get(LONG))
+        await until(lambda: self.seen("/film")[0] or leaver.done(), 2)
+        self.services.replies["/film"] = Reply(SHORT, FILM)
+        stayer = asyncio.create_task(self.get(LONG))
+        await until(lambda: self.seen("/film")[0] >= 2 or stayer.done(), 2)
+        if self.seen("/film")[2]:  # before anybody has left
+            self.give_up(leaver, stayer)
+            raise self.not_yet(
+                "the film dropped when its client leaves",
+                "it was dropped before",
+                "The film was cancelled while its client was still there. Only `http.disconnect` says that it has "
+                "left: the first message of a request is `http.request`, its body.",
+            )
+        leaver.cancel()
+        dropped = await until(lambda: self.seen("/film")[2], SOON)
+        if not dropped:
+            back = not self.seen("/film")[1] and bool(self.seen("/seat/back")[0])  # the other film is not done yet
+            self.give_up(leaver, stayer)
+            raise self.not_yet("its film dropped", f"the film goes on {SOON:g} s later", self.why_it_goes_on(back))
+        if self.seen("/film")[0] > 2:
+            self.give_up(leaver, stayer)
+            raise self.not_yet(
+                "its film dropped",
+                "the film was dropped, and asked for again",
+                "The work was cancelled, and it caught the CancelledError and went on. Whoever catches it cleans up "
+                "and raises it again.",
+            )
+        made = await stayer
+        if self.seen("/film")[2] > 1:
+            raise self.not_yet(
+                "one film dropped",
+                "both",
+                "The client that stayed lost its film, too. A deadline is no client that leaves, and what the requests "
+                "share must not end them all: each has a message of its own, `http.disconnect`.",
+            )
+        self.require_film(LEAVES, made)
+        if not await until(lambda: self.seen("/seat/back")[1] >= 2, SOON):
+            raise self.not_yet("both seats given back", "one is still taken", self.why_not_back())
+        if self.seen("/seat/back")[0] > 2:
+            raise self.not_yet(
+                "both seats given back, once each", "one was given back twice", "Give the seat back in one place."
+            )
+
+    def give_up(self, *tasks: asyncio.Task[Call]) -> None:
+        self.server.grace = 0.1  # what goes on is not waited for
+        for task in tasks:
+            task.cancel()
+
+    def not_yet(self, expected: str, seen: str, diagnosis: str) -> NotYet:
+        return NotYet(tried=LEAVES, expected=expected, seen=seen, diagnosis=diagnosis)
+
+    def why_it_goes_on(self, back: bool) -> str:
+        tree = ast.parse(self.answer.source)
+        if back and (calls(tree, "shield") or any(one.arg == "shield" for one in _keywords(tree))):
+            return (
+                "The handler has ended and the seat is given back, but the film goes on: shield() keeps a cancellation "
+                "from what it wraps. It is for work that must be finished, and this must not."
+            )
+        if back:
+            return (
+                "The handler has ended and the seat is given back, but the film goes on, in a task that nobody has "
+                "cancelled. To stop waiting for a task is not to stop it."
+            )
+        if calls(tree, "shield") or any(one.arg == "shield" for one in _keywords(tree)):
+            return (
+                "shield() keeps a cancellation from what it wraps: the film does not learn that nobody waits for it. "
+                "It is for work that must be finished, and this must not."
+            )
+        polls = calls(tree, "is_disconnected")
+        loops = [one for one in ast.walk(tree) if isinstance(one, ast.While | ast.For | ast.AsyncFor)]
+        if polls and any(calls(loop, "is_disconnected") for loop in loops):
+            return (
+                "It is asked again and again, and is_disconnected() never says yes: it looks at what has arrived "
+                "already, and behind a BaseHTTPMiddleware nothing ever has. A message must be waited for there: "
+                "`await request.receive()`."
+            )
+        if polls:
+            return (
+                "is_disconnected() is asked once, and the client leaves later, while the film is awaited. Something "
+                "must watch all the while, beside the film."
+            )
+        if any(calls(one, "receive") for one in functions(self.answer.source)):
+            return (
+                "Something waits for the message, and the film does not hear of it. What becomes of it when "
+                "`http.disconnect` has come? The film must be cancelled."
+            )
+        return (
+            "A client that leaves does not cancel a plain handler. The server notes it in a message, "
+            "`http.disconnect`, and somebody must receive it while the film is awaited."
+        )
+
+    def why_not_back(self) -> str:
+        asked, _, abandoned = self.seen("/seat/back")
+        tree = ast.parse(self.answer.source)
+        ends = [line for one in ast.walk(tree) if isinstance(one, ast.Try) for line in one.finalbody]
+        ends += [line for one in ast.walk(tree) if isinstance(one, ast.ExceptHandler) for line in one.body]
+        if abandoned or (asked < 2 and any("/seat/back" in ast.unparse(line) for line in ends)):
+            return (
+                "The clean-up was begun, and cancelled itself: it stands inside of what is cancelled, and there every "
+                "further `await` is cancelled, too. Put it outside of the group that the watcher cancels."
+            )
+        return (
+            "The film was dropped, and the line that gives the seat back was never reached: a cancellation leaves the "
+            "function as an exception does. What must happen in any case stands in a `finally`."
+        )
+
+
+def _keywords(tree: ast.AST) -> list[ast.keyword]:
+    return [one for one in ast.walk(tree) if isinstance(one, ast.keyword)]

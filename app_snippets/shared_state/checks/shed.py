@@ -1,0 +1,284 @@
+"""E3: a bound on those at work, a bound on those in line, and a deadline for the line."""
+
+import os
+from statistics import median
+
+from app_snippets.shared_state.checks.common import calls, functions
+from workbench.answer import Answer
+from workbench.judging import NotYet, exercise
+from workbench.load import Burst, Call, burst, heartbeat
+from workbench.server import LiveServer
+from workbench.trial import Noisy, calmly
+from workbench.upstream import Reply, Upstream, upstream
+from workbench.words import error_of, failure_in_words, said
+
+PATH = "/quote"
+AT_WORK, IN_LINE, PATIENCE = 4, 4, 0.5
+ROOM = AT_WORK + IN_LINE
+CROWD = 50
+QUOTE = {"price": 7}
+SHORT, STUCK = 0.2, 1.1  # seconds that the service takes for the crowd, and when it is slow
+TIMEOUT = 2.5  # seconds after which a call counts as hanging
+CROWDED = f"{CROWD} calls in the same moment, with a heartbeat on /ping"
+SLOW = f"{ROOM} calls in the same moment, while the service takes {STUCK} s"
+
+
+@exercise(
+    "Shed the load",
+    asks_for="app",
+    hints=[
+        "There are three kinds of callers: at work, in line, and too many. What tells the third kind from the second, "
+        "before anybody waits?",
+        "Count those inside, at work or in line, before the first await: whoever finds it full is refused at once. "
+        "asyncio.timeout() bounds the wait for a turn. What must be given back, and on which ways out?",
+        "if gate.inside >= AT_WORK + IN_LINE: raise a 503. Then gate.inside += 1, and in a try/finally that takes it "
+        "back: async with asyncio.timeout(PATIENCE): await gate.turns.acquire(), and a second try/finally around the "
+        "yield that releases the turn.",
+    ],
+)
+async def shed(answer: Answer) -> str:
+    """A crowd, a slow service, a service that fails, and after each of them everything works again."""
+    with upstream({PATH: Reply(SHORT, QUOTE)}, name="services") as services:
+        os.environ["SERVICES_URL"] = services.url
+        async with answer.served() as server:
+            trials = _Trials(answer, server, services)
+            await trials.one()
+            refused = await calmly(trials.crowd)
+            await calmly(trials.slow)
+            await calmly(lambda: trials.recovers("the service was slow, and the line was sent away"))
+            await trials.failing()
+            await calmly(lambda: trials.recovers("the service has failed eight times"))
+    return f"{CROWD - refused} were served, {refused} sent away at once, and every place was given back."
+
+
+class _Trials:
+    def __init__(self, answer: Answer, server: LiveServer, services: Upstream) -> None:
+        self.answer, self.server, self.services = answer, server, services
+
+    def reply(self, seconds: float, status: int = 200) -> None:
+        self.services.replies[PATH] = Reply(seconds, QUOTE, status)
+        self.services.forget()
+
+    async def one(self) -> None:
+        self.reply(0.01)
+        (made,) = (await burst(self.server, PATH, 1, timeout=TIMEOUT)).calls
+        if made.status != 200 or _json(made) != QUOTE:
+            raise NotYet(
+                tried="one call",
+                expected=f"`{QUOTE}`, the service's own answer",
+                **failure_in_words(made)
+                if made.status != 200
+                else {"seen": said(made), "diagnosis": "`/quote` must still answer with what the service says."},
+            )
+
+    async def crowd(self) -> int:
+        """Returns how many were refused."""
+        self.reply(SHORT)
+        async with heartbeat(self.server, timeout=TIMEOUT) as beat:
+            result = await burst(self.server, PATH, CROWD, timeout=TIMEOUT)
+        self.require_peak(CROWDED)
+        if any("503" in failure for failure in beat.failures):
+            raise NotYet(
+                tried=CROWDED,
+                expected="every ping answered",
+                seen="pings with status 503",
+                diagnosis="The limit is for the whole app, the health check included: whoever asks whether this server "
+                "is alive is told that it is not. uvicorn's limit_concurrency does the same. Only `/quote` needs it.",
+            )
+        if beat.failures:
+            raise NotYet(
+                tried=CROWDED,
+                expected="every ping answered",
+                seen=beat.failures[0],
+                diagnosis="The loop was held: `/ping` had no answer while the crowd was dealt with.",
+            )
+        served, refused = self.sorted(result, CROWDED)
+        if not refused:
+            raise NotYet(
+                tried=CROWDED,
+                expected=f"{ROOM} served, and the rest refused with 503 at once",
+                seen=f"all {len(served)} were let in, the last one served after {result.wall:.1f} s",
+                diagnosis="Nobody is refused: the line has no end, and everybody in it waits for all who came before. "
+                "A bound on those at work is not a bound on those who wait.",
+            )
+        first = min(_done(one) for one in served) if served else result.end
+        early = sum(_done(one) < first for one in refused)
+        if early < len(refused) / 2:
+            raise Noisy(
+                tried=CROWDED,
+                expected="a refusal at once, before the first one was served",
+                seen=f"{len(refused) - early} of {len(refused)} were refused later, "
+                f"half of them after {median(one.latency for one in refused):.1f} s",
+                diagnosis="A refusal came after a wait: everybody is let into the line, and sent away when their time "
+                "is up. Who finds the line full gains nothing by waiting: refuse before the first await.",
+            )
+        if len(served) < ROOM:
+            raise Noisy(
+                tried=CROWDED,
+                expected=f"{ROOM} served: {AT_WORK} at work, then the {IN_LINE} in line",
+                seen=f"{len(served)} served",
+                diagnosis="There is no line: who finds everybody at work is refused, although a turn would have come "
+                "in time. A bound on its own is no queue. Let some wait, for a moment."
+                if len(served) == AT_WORK
+                else f"Too few were let in. {AT_WORK} work and {IN_LINE} wait: that makes {ROOM}.",
+            )
+        if (most := _most_at_once(served)) > ROOM + 2:
+            raise Noisy(
+                tried=CROWDED,
+                expected=f"{ROOM} inside at once",
+                seen=f"{most} inside",
+                diagnosis=f"More were let in than have room: {AT_WORK} work, and {IN_LINE} wait. Are both counted, "
+                "before the first await?",
+            )
+        return len(refused)
+
+    async def slow(self) -> None:
+        self.reply(STUCK)
+        result = await burst(self.server, PATH, ROOM, timeout=TIMEOUT)
+        self.require_peak(SLOW)
+        served, refused = self.sorted(result, SLOW)
+        if not refused:
+            raise NotYet(
+                tried=SLOW,
+                expected=f"{AT_WORK} served, and the {IN_LINE} in line refused after {PATIENCE} s",
+                seen=f"all {len(served)} served, the last one after {result.wall:.1f} s",
+                diagnosis="The line is short, and the wait in it has no end: a slow service makes everybody in it wait "
+                "as long as it likes. asyncio.timeout() bounds the wait for a turn.",
+            )
+        first = min(_done(one) for one in served) if served else result.end
+        if not any(_done(one) < first for one in refused):
+            raise Noisy(
+                tried=SLOW,
+                expected=f"the {IN_LINE} in line refused after {PATIENCE} s",
+                seen=f"they were refused after {min(one.latency for one in refused):.1f} s",
+                diagnosis="The line is sent away, and too late: it waited until the slow ones were done.",
+            )
+
+    async def failing(self) -> None:
+        for _ in range(2):
+            self.reply(0.01, status=500)
+            result = await burst(self.server, PATH, AT_WORK, timeout=TIMEOUT)
+            for one in result.calls:
+                if one.status in (None, 503):
+                    raise self.not_given_back(one, "the service fails")
+                if one.status != 502:
+                    raise NotYet(
+                        tried=f"{AT_WORK} calls, while the service fails",
+                        expected="status 502 for each",
+                        **failure_in_words(one),
+                    )
+
+    async def recovers(self, after: str) -> None:
+        self.reply(0.01)
+        result = await burst(self.server, PATH, ROOM, timeout=TIMEOUT)
+        for one in result.calls:
+            if one.status != 200:
+                raise self.not_given_back(one, after)
+
+    # which mistake it is
+
+    def not_given_back(self, one: Call, after: str) -> NotYet:
+        self.server.grace = 0.1  # what hangs is not waited for
+        failed = "fail" in after
+        kind = NotYet if one.status is None else Noisy
+        return kind(
+            tried=f"a few calls, when {after}",
+            expected="a place for each: nobody else is there",
+            seen=said(one),
+            diagnosis="A failure keeps its place for ever. An error leaves a dependency at its `yield`, as an "
+            "exception, and the lines after it are passed over: give back in a `finally`. As it is, a few failures "
+            "close the door for good."
+            if failed
+            else "Somebody who was sent away from the line kept a place: a count that goes up before the wait must "
+            "come down on every way out, the deadline's included.",
+        )
+
+    def require_peak(self, tried: str) -> None:
+        if self.services.abandoned:  # the service hears of it late, so its peak says nothing then
+            raise NotYet(
+                tried=tried,
+                expected=f"the {AT_WORK} at work served, however long it takes",
+                seen=f"{len(self.services.abandoned)} calls of the service given up half-way",
+                diagnosis="Who was at work already was sent away, too: PATIENCE is for the wait in line, and not for "
+                "the work. Where does the block of the timeout end?",
+            )
+        if self.services.peak <= AT_WORK:
+            return
+        made_inside = any(
+            (calls(one, "Semaphore") or calls(one, "Gate")) and one.name not in ("lifespan", "__init__")
+            for one in functions(self.answer.source)
+        )
+        raise NotYet(
+            tried=tried,
+            expected=f"at most {AT_WORK} calls at the service at once",
+            seen=f"{self.services.peak}",
+            diagnosis="Each request makes a gate of its own, and finds it empty. What keeps requests apart must be "
+            "made once, and shared."
+            if made_inside
+            else f"The service can take {AT_WORK} calls at once, and had more. Those in line are inside, but not at work: "
+            "two bounds are needed, one for each.",
+        )
+
+    def sorted(self, result: Burst, tried: str) -> tuple[list[Call], list[Call]]:
+        """Those that were served, and those that were refused, as they should be. Raises NotYet for all others."""
+        expected = "status 200, or 503 with a Retry-After"
+        hung = [one for one in result.calls if one.status is None]
+        if hung:
+            self.server.grace = 0.1
+            raise NotYet(
+                tried=tried,
+                expected="an answer to each",
+                seen=f"{len(hung)} of {len(result.calls)} had none within {TIMEOUT} s",
+                diagnosis="Callers are let in without a bound, and wait for all who came before: the line has no end, "
+                "and the wait in it neither. A few wait, for a moment, and the rest is refused at once."
+                if len(hung) < len(result.calls)
+                else "Nobody had an answer: something is taken and never given back.",
+            )
+        for one in result.calls:
+            if one.status not in (200, 503):
+                words = failure_in_words(one)
+                if one.status == 429:
+                    words["diagnosis"] = (
+                        "429 says that this caller has asked too often. Here nobody has: the server is busy, and that "
+                        "is 503."
+                    )
+                elif isinstance(error_of(one), TimeoutError):
+                    words["diagnosis"] = (
+                        "The deadline ends the wait with a TimeoutError, and nobody catches it: the caller sees a 500. "
+                        "Make a 503 of it."
+                    )
+                raise NotYet(tried=tried, expected=expected, **words)
+        refused = [one for one in result.calls if one.status == 503]
+        for one in refused:
+            if not one.headers.get("retry-after", "").strip():
+                raise NotYet(
+                    tried=tried,
+                    expected=expected,
+                    seen="a 503 without the header",
+                    diagnosis="The refusal does not say when to come again, and clients that are told nothing try "
+                    'again at once. Give the HTTPException headers={"Retry-After": "1"}, in every place that '
+                    "refuses.",
+                )
+        return [one for one in result.calls if one.status == 200], refused
+
+
+def _done(one: Call) -> float:
+    """When the server was done with a call."""
+    return one.request.done if one.request is not None and one.request.done is not None else one.end
+
+
+def _most_at_once(served: list[Call]) -> int:
+    """The most of these calls that the server had in hand at once."""
+    edges = [(one.request.arrived, 1) for one in served if one.request] + [(_done(one), -1) for one in served]
+    inside = most = 0
+    for _, step in sorted(edges):
+        inside += step
+        most = max(most, inside)
+    return most
+
+
+def _json(one: Call) -> object:
+    try:
+        return one.json()
+    except ValueError:
+        return None

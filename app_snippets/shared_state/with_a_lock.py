@@ -1,0 +1,41 @@
+"""The number is read and written by one request at a time: a lock is held across the await."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Request
+
+
+@dataclass
+class Shop:
+    sold: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Shop]]:
+    yield {"shop": Shop()}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+async def print_ticket(number: int) -> None:
+    await asyncio.sleep(0.03)
+
+
+@app.get("/ticket")
+async def ticket(request: Request) -> int:
+    shop = request.state.shop
+    async with shop.lock:
+        number = shop.sold + 1
+        await print_ticket(number)
+        shop.sold = number
+    return number
+
+
+@app.get("/sold")
+async def sold(request: Request) -> int:
+    return request.state.shop.sold
