@@ -1,6 +1,7 @@
 """Live pages in a real JupyterLab, on a laptop and below a base URL: a person's clicks in headless Chromium."""
 
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -10,11 +11,11 @@ from workbench import course
 
 pytestmark = pytest.mark.browser
 
-OPEN = Callable[..., Opened]
+Run = Callable[..., Opened]
 
 
 @pytest.fixture
-def run(browser: Browser, any_lab: Lab) -> Iterator[OPEN]:
+def run(browser: Browser, any_lab: Lab) -> Iterator[Run]:
     """Runs cells in a notebook of JupyterLab; at the end, that its page asked nobody outside."""
     opened = open_notebook(browser, any_lab, course.lesson("live_laboratory").notebook.name)
 
@@ -30,7 +31,7 @@ def run(browser: Browser, any_lab: Lab) -> Iterator[OPEN]:
     opened.page.context.close()
 
 
-def test_documentation(run: OPEN) -> None:
+def test_documentation(run: Run) -> None:
     opened = run(
         "from fastapi import FastAPI\napp = FastAPI(title='Shown offline')\n"
         "@app.get('/figures')\ndef figures() -> int: return 42",
@@ -44,5 +45,52 @@ def test_documentation(run: OPEN) -> None:
     expect(docs.locator(".live-responses-table tr.response .response-col_status")).to_contain_text(
         "200", timeout=20_000
     )
+    _keep(opened, "docs")
+
+
+def test_a_progress_bar_that_is_cut_off_resumes_without_loss(run: Run) -> None:
+    opened = run("server = serve('app_snippets.server_sent_events.progress:app')", "page(server)")
+    shown = opened.page.frame_locator("iframe.workbench-page")
+    shown.locator("#state").evaluate(
+        """state => { window.states = [];
+                      new MutationObserver(() => window.states.push(state.textContent))
+                          .observe(state, {childList: true}); }"""
+    )
+    shown.locator("#start").click()
+    expect(shown.locator("#events li").first).to_be_attached(timeout=20_000)
+    shown.locator("#cut").click()
+    expect(shown.locator("#state")).to_have_text("done", timeout=30_000)
+    states = shown.locator("#state").evaluate("() => window.states")
+    assert [state for state, _ in groupby(states)] == ["running", "cut off, connecting again", "running", "done"]
+    numbers = [one.get_attribute("data-id") for one in shown.locator("#events li").all()]
+    assert numbers == [str(number) for number in range(1, 21)]
+    assert shown.locator("#bar").evaluate("bar => bar.value") == 20
+    _keep(opened, "progress")
+
+
+def test_a_chat_keeps_to_its_rooms(run: Run) -> None:
+    windows = [("red", "Ada"), ("red", "Bob"), ("blue", "Cyd")]
+    pages = "\n".join(f"page(server, '/?room={room}&name={name}', height=380)" for room, name in windows)
+    opened = run("server = serve('app_snippets.websockets.chat:app')", pages)
+    ada, bob, cyd = (opened.page.frame_locator("iframe.workbench-page").nth(number) for number in range(3))
+    for window, (room, _) in zip((ada, bob, cyd), windows, strict=True):
+        expect(window.locator("#state")).to_have_text(f"in room {room}", timeout=20_000)
+    for window, text in ((ada, "Hello <b>Bob</b>"), (cyd, "Anyone?"), (bob, "Hello Ada")):
+        window.locator("#text").fill(text)
+        window.locator("#text").press("Enter")
+    for window in (ada, bob):
+        expect(window.locator("#log li").last).to_have_text("Bob: Hello Ada")
+        said = window.locator("#log li").all_text_contents()
+        assert [line for line in said if ": " in line] == ["Ada: Hello <b>Bob</b>", "Bob: Hello Ada"]
+    expect(cyd.locator("#log li").last).to_have_text("Cyd: Anyone?")
+    assert [line for line in cyd.locator("#log li").all_text_contents() if ": " in line] == ["Cyd: Anyone?"]
+    bob.locator("#room").fill("blue")
+    bob.locator("#join").click()
+    expect(ada.locator("#log li").last).to_have_text("Bob has left")
+    expect(cyd.locator("#log li").last).to_have_text("Bob has joined")
+    _keep(opened, "chat")
+
+
+def _keep(opened: Opened, name: str) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
-    opened.page.screenshot(path=ARTIFACTS / "docs.png")
+    opened.page.screenshot(path=ARTIFACTS / f"{name}.png")
