@@ -15,6 +15,8 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from tests.benchmarks.broadcast import broadcasts
+from tests.benchmarks.soak import a_soak
 from tests.benchmarks.streaming import exports
 from workbench import course
 from workbench.exercises import verdict_on, warm_up
@@ -274,6 +276,8 @@ def main() -> None:
         throughput,
         cost_of_the_record,
         exports,
+        broadcasts,
+        a_soak,
         importing,
         verdicts,
         notebooks,
