@@ -134,15 +134,15 @@ class _Trials:
             back = not self.seen("/film")[1] and bool(self.seen("/seat/back")[0])  # the other film is not done yet
             self.give_up(leaver, stayer)
             raise self.not_yet("its film dropped", f"the film goes on {SOON:g} s later", self.why_it_goes_on(back))
+        made = await stayer
         if self.seen("/film")[0] > 2:
-            self.give_up(leaver, stayer)
+            self.give_up(leaver)
             raise self.not_yet(
                 "its film dropped",
                 "the film was dropped, and asked for again",
                 "The work was cancelled, and it caught the CancelledError and went on. Whoever catches it cleans up "
                 "and raises it again.",
             )
-        made = await stayer
         if self.seen("/film")[2] > 1:
             raise self.not_yet(
                 "one film dropped",

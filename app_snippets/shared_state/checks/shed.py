@@ -215,8 +215,8 @@ class _Trials:
             diagnosis="Each request makes a gate of its own, and finds it empty. What keeps requests apart must be "
             "made once, and shared."
             if made_inside
-            else f"The service can take {AT_WORK} calls at once, and had more. Those in line are inside, but not at work: "
-            "two bounds are needed, one for each.",
+            else f"The service can take {AT_WORK} calls at once, and had more. Those in line are inside, but not at "
+            "work: two bounds are needed, one for each.",
         )
 
     def sorted(self, result: Burst, tried: str) -> tuple[list[Call], list[Call]]:
