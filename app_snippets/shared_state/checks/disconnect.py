@@ -14,8 +14,8 @@ from workbench.words import failure_in_words, said
 
 PATH = "/render"
 LONG = 3.0  # seconds that the film takes which nobody waits for
-SHORT = 1.4  # seconds of the film that somebody waits for meanwhile: no deadline drops the one and not the other
-SOON = 1.0  # seconds after which the film counts as going on
+SHORT = 1.1  # seconds of the film that somebody waits for meanwhile: no deadline drops the one and not the other
+SOON = 0.8  # seconds after which the film counts as going on
 PATIENCE = 2.0  # seconds that a client which stays waits for an answer
 FILM = {"film": "rendered"}
 LEAVES = "two clients, one of which leaves while its film is rendered"

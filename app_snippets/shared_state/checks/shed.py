@@ -13,11 +13,11 @@ from workbench.upstream import Reply, Upstream, upstream
 from workbench.words import error_of, failure_in_words, said
 
 PATH = "/quote"
-AT_WORK, IN_LINE, PATIENCE = 4, 4, 0.5
+AT_WORK, IN_LINE, PATIENCE = 4, 4, 0.4
 ROOM = AT_WORK + IN_LINE
 CROWD = 50
 QUOTE = {"price": 7}
-SHORT, STUCK = 0.2, 1.1  # seconds that the service takes for the crowd, and when it is slow
+SHORT, STUCK = 0.2, 0.8  # seconds that the service takes for the crowd, and when it is slow
 TIMEOUT = 2.5  # seconds after which a call counts as hanging
 CROWDED = f"{CROWD} calls in the same moment, with a heartbeat on /ping"
 SLOW = f"{ROOM} calls in the same moment, while the service takes {STUCK} s"

@@ -39,7 +39,7 @@ async def render(request: Request) -> Any:
     client = request.state.client
     await client.post("/seat/take")
     try:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(0.5):
             return (await client.post("/film")).json()
     except TimeoutError:
         return Response(status_code=504)

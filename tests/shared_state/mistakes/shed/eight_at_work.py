@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 
 AT_WORK = 4  # requests that may ask the service at once
 IN_LINE = 4  # requests that may wait for their turn
-PATIENCE = 0.5  # seconds that a turn is waited for
+PATIENCE = 0.4  # seconds that a turn is waited for
 
 
 @dataclass
