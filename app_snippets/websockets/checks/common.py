@@ -90,14 +90,17 @@ async def until(condition: Callable[[], object], seconds: float, progress: Calla
     return True
 
 
+RAISED = re.compile(r"^\w[\w.]*(?:Error|Exception|Disconnect\w*|Group)\b.*", re.MULTILINE)
+
+
 def errors(server: LiveServer) -> list[str]:
-    """The last lines of the tracebacks in the server's log, innermost exception last: "KeyError: 'red'"."""
-    return [
-        line.strip().splitlines()[-1].strip()
-        for line in list(server.logs)
-        if line.startswith("ERROR")
-        and re.search(r"^\w[\w.]*(Error|Exception|Disconnect\w*|Group)\b", line, re.MULTILINE)
-    ]
+    """What the tracebacks in the server's log end with, the innermost exception of each: "KeyError: 'red'"."""
+    return [lines[-1].strip() for lines in map(RAISED.findall, tracebacks(server)) if lines]
+
+
+def tracebacks(server: LiveServer) -> list[str]:
+    """The errors in the server's log, whole."""
+    return [line for line in list(server.logs) if line.startswith("ERROR")]
 
 
 def last_error(server: LiveServer) -> str:

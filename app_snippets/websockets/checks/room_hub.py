@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from app_snippets.websockets.checks.common import Peer, errors, last_error, peer, until
+from app_snippets.websockets.checks.common import Peer, errors, last_error, peer, tracebacks, until
 from workbench.answer import FILE, Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.load import burst
@@ -59,6 +59,11 @@ def _require_no_errors(server: LiveServer, tried: str) -> None:
         why = (
             f"A client was removed twice: {found[0][:80]}. Whoever is thrown out as too slow leaves as well, a moment "
             "later. To leave a second time must be harmless: discard() is, remove() is not."
+        )
+    elif any("in receive_text" in one and "in send" not in one for one in tracebacks(server)):
+        why = (
+            "receive_text() raises WebSocketDisconnect when its client has left, and nobody catches it: each client "
+            "that leaves is an error in the log. Catch it, or read with `async for text in websocket.iter_text()`."
         )
     elif any("Disconnect" in one for one in found):
         why = (
