@@ -160,7 +160,7 @@ def test_every_app_is_used_by_its_lesson(path: Path) -> None:
     assert path.stem in text
 
 
-NO_APPS = ("nested_loops", "work", "hub")  # a script, the functions of a process pool, a class
+NO_APPS = ("nested_loops", "work", "sse_client", "hub")  # a script, a process pool's functions, a client, a class
 
 
 def test_apps_are_fastapi_apps() -> None:

@@ -1,0 +1,144 @@
+"""What the exercises of "Server-sent events" are judged with."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from app_snippets.server_sent_events.sse_client import Event, events
+from workbench.judging import NotYet
+from workbench.load import Call
+from workbench.record import Request
+from workbench.server import LiveServer
+from workbench.words import failure_in_words, leaves
+
+TIMEOUT = 2.5  # seconds after which a stream that says nothing counts as hanging
+
+
+@dataclass
+class Heard:
+    """One connection as its client saw it. `raw` is all that came, `call` has the server's view of it."""
+
+    call: Call
+    events: list[Event] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    ended: bool = False  # by the server, in good order
+    broken: bool = False  # by the server, in the middle
+    silent: bool = False  # nothing came for TIMEOUT seconds
+
+    @property
+    def raw(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def media_type(self) -> str:
+        return self.call.headers.get("content-type", "").partition(";")[0].strip()
+
+    @property
+    def kinds(self) -> list[str]:
+        return [one.kind for one in self.events]
+
+    @property
+    def raised(self) -> list[BaseException]:
+        """What the endpoint raised."""
+        return leaves(self.call.request.error) if self.call.request else []
+
+
+class Noted:
+    """A response whose text is kept, too."""
+
+    def __init__(self, response: httpx.Response, found: Heard) -> None:
+        self.request, self._response, self._found = response.request, response, found
+
+    async def aiter_text(self) -> AsyncIterator[str]:
+        async for piece in self._response.aiter_text():
+            self._found.pieces.append(piece)
+            yield piece
+
+
+async def heard(
+    server: LiveServer | str,
+    path: str,
+    *,
+    last_id: str = "",
+    until: Callable[[Event], bool] = lambda event: False,
+    timeout: float = TIMEOUT,
+    into: Heard | None = None,
+) -> Heard:
+    """Listen to a stream of events, and leave after the one for which `until` says so.
+
+    server: a live server, or the address of one in another process.
+    into: what to fill, for a caller that looks at it meanwhile.
+    """
+    found = into or Heard(Call(0, path, time.perf_counter()))
+    url = server if isinstance(server, str) else server.url
+    headers: dict[str, str | bytes] = {"last-event-id": last_id.encode("latin-1")} if last_id else {}
+    try:
+        async with (
+            httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=timeout) as client,
+            client.stream("GET", path, headers=headers) as response,
+        ):
+            found.call.status, found.call.headers = response.status_code, dict(response.headers)
+            if response.status_code != 200 or found.media_type != "text/event-stream":
+                found.call.body = await response.aread()
+                return found
+            noted: Any = Noted(response, found)
+            async for event in events(noted):
+                found.events.append(event)
+                if until(event):
+                    return found
+            found.ended = True
+    except httpx.TimeoutException:
+        found.silent = True
+        found.call.error = f"nothing came for {timeout:g} s"
+    except httpx.HTTPError as error:
+        found.broken = True
+        found.call.error = f"{type(error).__name__}: {error}"
+    finally:
+        found.call.end = time.perf_counter()
+        if isinstance(server, LiveServer) and not found.silent:
+            await _until_done(server, path)
+            found.call.request = _last(server, path)
+    return found
+
+
+def _last(server: LiveServer, path: str) -> Request | None:
+    return next((one for one in reversed(list(server.record.requests)) if one.path == path), None)
+
+
+async def _until_done(server: LiveServer, path: str) -> None:
+    deadline = time.perf_counter() + 0.3
+    while (last := _last(server, path)) and last.done is None and time.perf_counter() < deadline:
+        await asyncio.sleep(0.002)
+
+
+async def until_true(condition: Callable[[], bool], timeout: float) -> bool:
+    """Wait until the condition holds, `timeout` seconds at most. Returns whether it does."""
+    deadline = time.perf_counter() + timeout
+    while not condition():
+        if time.perf_counter() > deadline:
+            return False
+        await asyncio.sleep(0.004)
+    return True
+
+
+def require_stream(found: Heard, tried: str) -> None:
+    """An answer with status 200 that is a stream of events. Raises NotYet."""
+    if found.call.status != 200:
+        raise NotYet(tried=tried, expected="status 200 and a stream of events", **failure_in_words(found.call))
+    if found.media_type != "text/event-stream":
+        raise NotYet(
+            tried=tried,
+            expected="a stream of events, text/event-stream",
+            seen=f"`{found.media_type or 'no content type'}`",
+            diagnosis="The content type says what it is, and a browser's EventSource takes text/event-stream only. "
+            "response_class=EventSourceResponse and an endpoint that yields make it so.",
+        )
+
+
+def count(number: int, what: str) -> str:
+    """ "no step", "1 step", "3 steps"."""
+    return f"{number or 'no'} {what}{'s' * (number > 1)}"

@@ -1,0 +1,358 @@
+"""E1: a job's progress, numbered, that goes on after a cut and says how it ended."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
+from app_snippets.server_sent_events.checks.job import LAST, After, Schedule, Second, number_of, steps_of, what_raised
+from workbench.answer import Answer, Held, where_it_is
+from workbench.judging import NotYet, exercise, quoted
+from workbench.load import Heartbeat, heartbeat
+from workbench.server import LiveServer
+from workbench.trial import Noisy, calmly, require_pings
+
+PATH = "/events"
+EACH, LONG = 0.02, 0.5  # seconds of a step, and of the last one of a whole run
+PINGS = 10  # that are answered in the long step: some 40 where the loop is free, one or two where it is not
+LOOKS = 5_000  # at the job in the long step: some 1,000 with a sleep of a millisecond, 20,000 without any
+HOSTILE = ["plain", "two\nlines", "x\n\nevent: admin\ndata: log out", "a\rreturn", " indented", "Ærø ☂", "last"]
+WHOLE = f"one client, and a job of {len(HOSTILE)} steps, some with newlines in their text"
+CUT = "a job of 12 steps, and a client that is cut off 4 times and comes back with its last id"
+FAILED = "a job that fails after its third step"
+STRANGE = {"rubbish": "rubbish", "-1": "a negative number", "\xb2": "a superscript two"}  # no ids, and what they are
+NEVER_WAITS = (
+    "Its loop never waits, so nobody else gets a turn, the sending of its own events included. Between two looks at "
+    "the job, `await asyncio.sleep(…)`."
+)
+
+
+@exercise(
+    "Progress that goes on",
+    asks_for="app",
+    hints=[
+        "What must be in an event so that a client can say how far it came? And what tells it that nothing more will "
+        "come, so that it need not come back?",
+        "ServerSentEvent(id=…, data=…) writes any text safely. A Header parameter last_event_id has what the client "
+        "saw last: the steps after it are those to send. What is no number of yours counts as none.",
+        "seen = int(last_event_id) if last_event_id.isdecimal() else 0; send job.steps()[seen:], numbered from "
+        'seen + 1; poll with asyncio.sleep; then one event, "end" or "failed", with data.',
+    ],
+)
+async def progress(answer: Answer) -> str:
+    """A whole run with hostile texts, cuts, a failure, and ids that are none."""
+    await answer.load()
+    schedule = Schedule()
+    given = answer["Job"]
+    if not isinstance(given, type):
+        raise NotYet(
+            tried="to give your app a job",
+            expected="the class `Job`, as given",
+            seen="no class `Job`",
+            diagnosis="`Job` stands for what is not yours to change. Leave it as it was, and ask it how far it is.",
+        )
+    given.state = lambda job: schedule.state()
+    given.steps = lambda job: schedule.steps()
+    async with answer.served() as server:
+        trials = _Trials(answer, server, schedule)
+        await calmly(trials.whole)
+        await trials.cut_off()
+        await trials.failed()
+        await trials.strange_ids()
+    return "Cut off 4 times, and each step came once and in order; then the end was said."
+
+
+@dataclass
+class _Trials:
+    answer: Answer
+    server: LiveServer
+    schedule: Schedule
+    held: list[Held] = field(default_factory=list)
+
+    async def whole(self) -> None:
+        """A run from beginning to end, and a loop that is free meanwhile."""
+        self.schedule.set(HOSTILE, each=EACH, last=LONG)
+        with self.answer.watched(self.server, shortest=0.015) as held:
+            async with heartbeat(self.server, timeout=1.5) as beat:
+                found = await heard(self.server, PATH, until=Second())
+        if found.silent:
+            raise self.hangs(found, WHOLE)
+        require_stream(found, WHOLE)
+        self.require_texts(found)
+        self.require_ids(found)
+        self.require_end(found)
+        self.require_free(beat, held)
+        require_pings(beat, WHOLE)
+
+    def require_free(self, beat: Heartbeat, held: list[Held]) -> None:
+        """Others had their turns in the long step, and nothing ran in circles."""
+        begins, done = self.schedule.long_step
+        pings = sum(begins < begun and begun + took < done for begun, took in beat.pings)
+        tried = f"{WHOLE}, the last of which takes {LONG} s, with a heartbeat on /ping"
+        if self.schedule.looks > LOOKS and pings < PINGS:
+            raise Noisy(
+                tried=tried,
+                expected="pings that are answered while the stream waits for the next step",
+                seen=f"{count(pings, 'ping')} in {LONG} s",
+                diagnosis=NEVER_WAITS,
+            )
+        if self.schedule.looks > LOOKS:
+            raise NotYet(
+                tried=tried,
+                expected="some looks at the job",
+                seen=f"{self.schedule.looks:,} looks in {LONG} s",
+                diagnosis="The stream gives others a turn, and does not wait: it asks the job again at once, and keeps "
+                "a processor busy for nothing. A sleep of 0.05 s between two looks costs nobody anything.",
+            )
+        if pings < PINGS or sum(one.seconds for one in held) > LONG / 2:
+            where = f", at {max(held, key=lambda one: one.seconds)}" if held else ""
+            raise Noisy(
+                tried=tried,
+                expected="pings that are answered while the stream waits for the next step",
+                seen=f"{count(pings, 'ping')} in {LONG} s",
+                diagnosis=f"While the stream waits for the next step, it holds the loop{where}: the server answers "
+                "nobody else. Wait with `await asyncio.sleep(…)`.",
+            )
+
+    def hangs(self, found: Heard, tried: str) -> NotYet:
+        where = where_it_is()
+        if found.events and found.kinds[-1] in LAST:
+            return NotYet(
+                tried=tried,
+                expected="a stream that ends after its last event",
+                seen="the last event, and a connection that stays open",
+                diagnosis=f"The job is over, and the stream goes on: {where}. Leave the loop when the job is over.",
+            )
+        if where.startswith("it is still running"):
+            why = NEVER_WAITS
+        else:
+            why = "The job is over by then. Look at its state, and end the stream."
+        return NotYet(
+            tried=tried,
+            expected="an event for each step, and one for the end",
+            seen=f"{count(len(found.events), 'event')}, and then nothing for 2.5 s",
+            diagnosis=f"The stream does not go on: {where}. {why}",
+        )
+
+    def require_texts(self, found: Heard) -> None:
+        steps = steps_of(found)
+        if any(one.kind == "admin" for one in found.events):
+            raise NotYet(
+                tried=WHOLE,
+                expected="an event for each step, and no other",
+                seen="an event `admin`, which nobody has sent",
+                diagnosis="A newline in a step's text began a line of its own, and the client read it as one of yours. "
+                "What others wrote must be framed: ServerSentEvent(data=…) does that, an f-string does not.",
+            )
+        if found.raised or found.broken:
+            error = found.raised[0] if found.raised else None
+            raise NotYet(tried=WHOLE, expected="a stream that ends in good order", **what_raised(found, error))
+        if not steps:
+            raise NotYet(
+                tried=WHOLE,
+                expected=f"{len(HOSTILE)} steps",
+                seen=f"{found.raw[:60]!r}",
+                diagnosis="No step arrived. An event has a line `data:`, and an empty line ends it.",
+            )
+        numbers = [number_of(one, HOSTILE) for one in steps]
+        if None in numbers:
+            wrong = steps[numbers.index(None)]
+            raise NotYet(
+                tried=WHOLE,
+                expected="what each step has said, as the data of its event",
+                seen=f"data {quoted(wrong.data, 60)}",
+                diagnosis="That is not what the step has said: its text was cut or changed, perhaps at a newline. "
+                "ServerSentEvent(data=…) carries any text as it is.",
+            )
+        if numbers != list(range(1, len(HOSTILE) + 1)):
+            missing = len(HOSTILE) - len(set(numbers))
+            raise NotYet(
+                tried=WHOLE,
+                expected="each step once, in order",
+                seen=f"the steps {', '.join(map(str, numbers))}",
+                diagnosis="The last step is missing: it came between a look at the steps and a look at the state. Ask "
+                "for the state first, and for the steps after it."
+                if missing and numbers == list(range(1, len(numbers) + 1))
+                else "Some steps come twice, or not at all: note which was sent last, and go on after it.",
+            )
+
+    def require_ids(self, found: Heard) -> None:
+        ids = [one.id for one in steps_of(found)]
+        if not any(ids):
+            raise NotYet(
+                tried=WHOLE,
+                expected="an id in each step, its number from 1",
+                seen="no ids",
+                diagnosis="No event has an id. A client that is cut off then cannot say where it was, and must begin "
+                "again.",
+            )
+        if ids != [str(number) for number in range(1, len(ids) + 1)]:
+            raise NotYet(
+                tried=WHOLE,
+                expected="the ids 1, 2, 3 and so on",
+                seen=f"the ids {', '.join(ids)}",
+                diagnosis="The id of a step is its number, from 1: then the id that comes back says how many steps the "
+                "client has.",
+            )
+
+    def require_end(self, found: Heard, kind: str = "end", tried: str = WHOLE) -> None:
+        kinds = [one for one in found.kinds if one in LAST]
+        if kinds == [kind]:
+            return
+        if len(kinds) > 1:
+            seen, why = f"{', '.join(kinds)}", "The end is said once: then the stream is over."
+        elif kinds:
+            seen = f"the event `{kinds[0]}`"
+            why = f"The job has {'failed' if kind == 'failed' else 'done its work'}, and the client hears the contrary."
+        elif f"event: {kind}" in found.raw:
+            seen = f"`event: {kind}`, and no data"
+            why = (
+                f"The event `{kind}` has no line `data:`, and a client passes over an event without data, as the "
+                'standard says. Give it some, `data="…"`.'
+            )
+        elif kind == "failed":
+            seen = "the steps, and then the end of the stream"
+            why = 'The job failed, and nobody says so. Look at its state, and send an event "failed".'
+        else:
+            seen = "the last step, and then the end of the stream"
+            why = (
+                "Nothing says that this was all. A stream that ends looks like one that was cut off, and a browser "
+                'comes back again and again. Send an event "end" last.'
+            )
+        raise NotYet(tried=tried, expected=f"the event `{kind}`, last", seen=seen, diagnosis=why)
+
+    async def cut_off(self) -> None:
+        """Each connection is left after some events; the next one says which was the last."""
+        texts = [f"step {number}" for number in range(1, 13)]
+        self.schedule.set(texts, each=0.02)
+        chance = random.Random(9)
+        last_id, seen = "", 0
+        for cut in range(5):
+            found = await heard(self.server, PATH, last_id=last_id, until=After(chance.randint(1, 3), cut == 4))
+            if found.silent:
+                raise self.hangs(found, CUT)
+            if found.broken or found.call.status != 200:
+                raise NotYet(
+                    tried=CUT, expected="the steps that are left", **what_raised(found, next(iter(found.raised), None))
+                )
+            steps = steps_of(found)
+            numbers = [number_of(one, texts) for one in steps]
+            expected = list(range(seen + 1, seen + 1 + len(numbers)))
+            if numbers != expected:
+                raise self.resumed_wrongly(numbers, seen)
+            if [one.id for one in steps] != [str(number) for number in expected]:
+                raise NotYet(
+                    tried=CUT,
+                    expected=f"the id {expected[0]} for step {expected[0]}",
+                    seen=f"the id {steps[0].id}",
+                    diagnosis="After the cut, the ids begin again from the start: they count the events of one "
+                    "connection. At the next cut they lead to the wrong place. The id is the number of the step.",
+                )
+            seen += len(numbers)
+            last_id = found.events[-1].id if found.events else last_id
+            if found.kinds[-1:] == ["end"] and seen < len(texts):
+                raise self.resumed_wrongly([], seen)
+        if seen < len(texts) or found.kinds[-1:] != ["end"]:
+            raise self.resumed_wrongly([], seen)
+
+    def resumed_wrongly(self, numbers: list[int | None], seen: int) -> NotYet:
+        first = numbers[0] if numbers else None
+        if first == 1:
+            why = (
+                "The client said what it saw last, in the header Last-Event-ID, and the stream began from the start: "
+                "the header is not read."
+            )
+        elif first == seen:
+            why = "One too few: the step whose id came back was sent again. The client has it. Go on with the next one."
+        elif first == seen + 2:
+            why = (
+                "One too many: the step after the last one seen was passed over. Ids are counted from 1, and a list "
+                "from 0: `steps()[seen:]` begins with step seen + 1."
+            )
+        else:
+            why = "The stream does not go on where the client was: each step must come once, and in order."
+        return NotYet(
+            tried=CUT,
+            expected=f"after the id {seen}, step {seen + 1}",
+            seen="no step any more" if first is None else f"step {first}",
+            diagnosis=why,
+        )
+
+    async def failed(self) -> None:
+        """The last steps arrive, and then the event that says that the job has failed."""
+        texts = ["one", "two", "three"]
+        self.schedule.set(texts, each=0.02, over="failed")
+        found = await heard(self.server, PATH, until=Second())
+        if found.silent:
+            raise self.hangs(found, FAILED)
+        lost = len(texts) - len(steps_of(found))
+        if found.raised or found.broken:
+            raise NotYet(
+                tried=FAILED,
+                expected="three steps, then the event `failed`",
+                seen=f"{count(len(steps_of(found)), 'step')}, and a connection that broke",
+                diagnosis="The failure was raised. That breaks the connection"
+                + (", and what was yielded before it is lost with it" if lost else "")
+                + ': the client knows nothing, and comes back for more of it. Yield an event "failed" instead.',
+            )
+        self.require_end(found, "failed", FAILED)
+        if lost:
+            raise NotYet(
+                tried=FAILED,
+                expected="three steps, then the event `failed`",
+                seen=f"{count(len(steps_of(found)), 'step')}, then `failed`",
+                diagnosis="Steps that were done before the failure are missing. Send what is there, and then say that "
+                "the job has failed.",
+            )
+
+    async def strange_ids(self) -> None:
+        """On a job that is done: ids that are none, and one beyond the end."""
+        texts = ["one", "two", "three"]
+        self.schedule.set(texts)
+        tried = "a job that is done, and a Last-Event-ID that is "
+        *rubbish, beyond = await asyncio.gather(
+            *(heard(self.server, PATH, last_id=last_id, until=Second()) for last_id in [*STRANGE, "99"])
+        )
+        for what, found in zip(STRANGE.values(), rubbish, strict=True):
+            shown = f"{tried}{what}"
+            if found.silent:
+                raise self.hangs(found, shown)
+            self.require_taken(found, shown)
+            if [number_of(one, texts) for one in steps_of(found)] != [1, 2, 3]:
+                raise NotYet(
+                    tried=shown,
+                    expected="all three steps: it counts as none",
+                    seen=count(len(steps_of(found)), "step"),
+                    diagnosis="Anybody can send any header. What is no number of a step says nothing about how far the "
+                    "client is: begin from the start. Mind that a negative number counts from a list's end.",
+                )
+        self.require_taken(beyond, f"{tried}99")
+        if beyond.silent:
+            raise self.hangs(beyond, f"{tried}99")
+        if steps_of(beyond):
+            raise NotYet(
+                tried=f"{tried}99",
+                expected="no step, and the end",
+                seen=count(len(steps_of(beyond)), "step"),
+                diagnosis="The client has seen more than there is, so nothing is left to send but the end.",
+            )
+        self.require_end(beyond, "end", f"{tried}99")
+
+    def require_taken(self, found: Heard, tried: str) -> None:
+        if found.call.status not in (200, None):
+            raise NotYet(
+                tried=tried,
+                expected="status 200 and a stream",
+                seen=f"status {found.call.status}",
+                diagnosis="A header that cannot be read as a number is refused, and a browser's EventSource gives up "
+                "for good at any status but 200. Take the header as text, and what is no number for none.",
+            )
+        if found.raised or found.broken:
+            error = next(iter(found.raised), None)
+            words = what_raised(found, error)
+            if isinstance(error, ValueError | IndexError | KeyError):
+                words["diagnosis"] = (
+                    f"{type(error).__name__}: {error}. The header comes from outside and may hold anything. "
+                    "Look whether it is a number, `isdecimal()`, before it is used as one."
+                )
+            raise NotYet(tried=tried, expected="a stream", **words)

@@ -1,0 +1,61 @@
+"""A mark on the queue says that its listener was let go."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+BEHIND = 10  # events that may wait for one listener
+
+
+class Hub:
+    """Hands each text to all who listen."""
+
+    def __init__(self) -> None:
+        self.listeners: set[asyncio.Queue[str | None]] = set()
+
+    async def publish(self, text: str) -> None:
+        for queue in list(self.listeners):
+            if queue.qsize() >= BEHIND:
+                self.listeners.discard(queue)
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(text)
+
+    async def listen(self) -> AsyncIterator[ServerSentEvent]:
+        queue = asyncio.Queue[str | None]()
+        self.listeners.add(queue)
+        try:
+            while (text := await queue.get()) is not None:
+                yield ServerSentEvent(data=text)
+            yield ServerSentEvent(event="lagging", data="you have missed events")
+        finally:
+            self.listeners.discard(queue)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    yield {"hub": Hub()}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/events", status_code=202)
+async def publish(text: Annotated[str, Body()], request: Request) -> None:
+    await request.state.hub.publish(text)
+
+
+@app.get("/listeners")
+async def listeners(request: Request) -> int:
+    return len(request.state.hub.listeners)
+
+
+@app.get("/events", response_class=EventSourceResponse)
+async def events(request: Request) -> AsyncIterator[ServerSentEvent]:
+    async with aclosing(request.state.hub.listen()) as events:
+        async for event in events:
+            yield event
