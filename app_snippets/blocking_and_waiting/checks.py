@@ -13,7 +13,8 @@ from fastapi import FastAPI
 
 from workbench.answer import FILE, Answer, Held
 from workbench.judging import NotYet, exercise, ms
-from workbench.server import serve
+from workbench.load import burst
+from workbench.server import LiveServer, serve
 from workbench.trial import ATTEMPTS, Trial, calm_trial, require_pings
 from workbench.words import failure_in_words
 
@@ -65,6 +66,10 @@ async def report(answer: Answer) -> str:
         os.environ["FIGURES_URL"] = upstream.url
         async with answer.served() as server:
             trial = await calm_trial(answer, server, "/report", CALLS, ping=LONGEST_PING, certain=CERTAIN, wall=WALL)
+            if trial.beat.longest <= LONGEST_PING and trial.burst.wall <= WALL:
+                # what holds the loop for 20 ms in each call shows when there are more of them
+                trial = await calm_trial(answer, server, "/report", 2 * CALLS, ping=LONGEST_PING, certain=CERTAIN)
+            connects_anew = trial.beat.longest > LONGEST_PING and await _connects_anew(server, upstream)
         if any(call.status == 500 for call in trial.burst.calls) and trial.held:
             raise NotYet(
                 tried=TRIED,
@@ -77,12 +82,12 @@ async def report(answer: Answer) -> str:
         require_answers(trial, "/report", {"orders": orders})
         if trial.beat.longest > LONGEST_PING:
             raise NotYet(
-                tried=TRIED,
+                tried=TRIED.replace(str(CALLS), str(len(trial.burst.calls))),
                 expected=f"no ping over {ms(LONGEST_PING)}",
                 seen=f"one ping waited {ms(trial.beat.longest)}",
-                diagnosis=_who_holds(trial.held),
+                diagnosis=_who_holds(trial.held, connects_anew),
             )
-    if trial.burst.wall > WALL:
+    if len(trial.burst.calls) == CALLS and trial.burst.wall > WALL:
         raise NotYet(
             tried=TRIED,
             expected=f"{CALLS} answers within {WALL} s",
@@ -90,10 +95,17 @@ async def report(answer: Answer) -> str:
             diagnosis="The loop is free, but the calls still take turns: something lets only a few of them in at a "
             "time, a lock or one connection for all.",
         )
-    return f"{CALLS} answers in {trial.burst.wall:.2f} s, longest ping {ms(trial.beat.longest)}."
+    return f"{len(trial.burst.calls)} answers in {trial.burst.wall:.2f} s, longest ping {ms(trial.beat.longest)}."
 
 
-def _who_holds(held: list[Held]) -> str:
+async def _connects_anew(server: LiveServer, upstream: LiveServer) -> bool:
+    """Whether two reports, one after the other, come to the service over two connections."""
+    for _ in range(2):
+        await burst(server, "/report", 1, timeout=2)
+    return len({request.client_port for request in list(upstream.record.requests)[-2:]}) == 2
+
+
+def _who_holds(held: list[Held], connects_anew: bool) -> str:
     pauses = _mostly([one for one in held if one.calling == ""], held)
     calls = _mostly([one for one in held if one.calling not in ("", "__init__")], held)
     building = _mostly([one for one in held if one.calling == "__init__"], held)
@@ -115,9 +127,10 @@ def _who_holds(held: list[Held]) -> str:
             f"The pause is awaited now, but the service is still asked with a synchronous client: {calls[0]} holds "
             "the loop for as long as the service takes."
         )
-    if building:
+    if building or connects_anew:
+        where = building[0] if building else "the handler"
         return (
-            f"Nothing sleeps in the loop any more, but {building[0]} builds a new client for each request. That takes "
+            f"Nothing sleeps in the loop any more, but {where} builds a new client for each request. That takes "
             "tens of milliseconds of the processor each time: open one in the lifespan, and share it."
         )
     return "Something in the handler works for long without awaiting: the loop was held, a little at a time."

@@ -89,15 +89,18 @@ async def _one_after_another(answer: Answer, server: LiveServer, started: Starte
 async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) -> Trial:
     tried = "8 calls at once, with a heartbeat on /ping"
     limits = [30_000 - 10 * number for number in range(8)]
-    trial = await calm_trial(
-        answer, server, [f"/primes?start=5&limit={limit}" for limit in limits], 8, ping=LONGEST_PING, certain=CERTAIN
-    )
+    paths = [f"/primes?start=5&limit={limit}" for limit in limits]
+    trial = await calm_trial(answer, server, paths, 8, ping=LONGEST_PING, certain=CERTAIN)
     require_pings(trial.beat, tried)
     for call, limit in zip(trial.burst.calls, limits, strict=True):
         workers.add(_worker_of(answer, call, primes_between(5, limit), tried, trial.held))
     if trial.beat.longest > LONGEST_PING:
-        waiting = [one for one in trial.held if one.calling in ("result", "wait", "as_completed", "map", "get", "join")]
-        where = (waiting or trial.held or [None])[0]
+        held = trial.held
+        if not held:  # a little at a time, then: look closer
+            with answer.watched(server, shortest=0.008) as held:
+                await burst(server, paths, 8, timeout=6)
+        waiting = [one for one in held if one.calling in ("result", "wait", "as_completed", "map", "get", "join")]
+        where = (waiting or held or [None])[0]
         if waiting:
             why = (
                 f"A worker computes, but the loop waits for it: {where} stops the thread until the result is there. "
