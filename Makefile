@@ -20,7 +20,7 @@ lab: $(READY)
 
 test: $(READY)
 	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 || echo "The browser tests need Chromium, and are skipped without it: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
-	$(BIN)/python -m pytest --nbval -n 3 --dist loadfile
+	$(BIN)/python -m pytest --nbval -n 4 --dist loadfile
 
 notebooks: $(READY)
 	$(BIN)/python -m workbench.build $(if $(CHECK),--check)

@@ -13,20 +13,21 @@ def anyio_backend() -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give workers whole files, as `--dist loadfile` does, but of the answers one exercise's at a time.
+    """Give workers whole files, as `--dist loadfile` does, but what is long and needs nothing in common in pieces.
 
-    They are half of all the work, and in one worker the others would wait for it.
+    Of the answers it is an exercise at a time, and of the runs of nbval each by itself. In one worker, each of
+    these files would keep the others waiting.
     """
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class ByExercise(LoadFileScheduling):
+    class InPieces(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
-            if file != "tests/course/test_answers.py":
-                return file
-            exercise, _, _ = test.partition("[")[2].rstrip("]").partition("-")
-            return f"{file}/{exercise}"
+            if file == "tests/course/test_answers.py":
+                exercise, _, _ = test.partition("[")[2].rstrip("]").partition("-")
+                return f"{file}/{exercise}"
+            return nodeid if file == "tests/course/test_nbval.py" else file
 
-    return ByExercise(config, log)
+    return InPieces(config, log)
