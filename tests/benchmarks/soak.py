@@ -114,7 +114,7 @@ async def _for_ever(guest: Guest, port: int, ended: asyncio.Event, report: Repor
 
 async def _comes_and_goes(port: int, chance: random.Random, ended: asyncio.Event, report: Report) -> str:
     address = f"ws://127.0.0.1:{port}/rooms/{chance.choice(ROOMS)}?name=guest"
-    async with connect(address, compression=None) as client:
+    async with connect(address, compression=None, max_queue=None) as client:
         for _ in range(chance.randrange(4)):
             await client.send("hello")
             await client.recv()
