@@ -138,10 +138,16 @@ class Opened:
         self.page.screenshot(path=path)
         return path
 
+    def close(self) -> None:
+        """End the notebook's kernel, and close its page."""
+        self.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.close()
+
 
 def open_notebook(browser: Browser, lab: Lab, name: str) -> Opened:
     """Open a notebook of the lab in a new page and wait for its kernel."""
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    context = browser.contexts[0] if browser.contexts else browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()  # of one context, whose cache has JupyterLab's files after the first page
     opened = Opened(page, set())
     page.on("request", lambda request: opened.hosts.add(request.url.partition("//")[2].partition("/")[0]))
     page.goto(f"{lab.url}lab/tree/notebooks/{name}?token={lab.token}&reset")

@@ -21,7 +21,7 @@ def test_run_all(browser: Browser, lab: Lab, lesson: course.Lesson) -> None:
         assert {host.partition(":")[0] for host in opened.hosts} <= {"127.0.0.1"} | {""}
         assert opened.screenshot(lesson.slug).stat().st_size > 50_000
     finally:
-        opened.page.context.close()
+        opened.close()
 
 
 def test_a_wrong_answer_shows_its_card_and_run_all_goes_on_after_the_next_try(browser: Browser, lab: Lab) -> None:
@@ -42,4 +42,4 @@ def test_a_wrong_answer_shows_its_card_and_run_all_goes_on_after_the_next_try(br
         assert "0.2 Measure a burst: passed" in card.inner_text()
         assert opened.errors() == []
     finally:
-        opened.page.context.close()
+        opened.close()

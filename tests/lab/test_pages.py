@@ -14,21 +14,25 @@ pytestmark = pytest.mark.browser
 Run = Callable[..., Opened]
 
 
-@pytest.fixture
-def run(browser: Browser, any_lab: Lab) -> Iterator[Run]:
-    """Runs cells in a notebook of JupyterLab; at the end, that its page asked nobody outside."""
+@pytest.fixture(scope="module")
+def notebook(browser: Browser, any_lab: Lab) -> Iterator[Opened]:
     opened = open_notebook(browser, any_lab, course.lesson("live_laboratory").notebook.name)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def run(notebook: Opened) -> Iterator[Run]:
+    """Runs cells in a notebook of JupyterLab; at the end, that nothing is left and its page asked nobody outside."""
 
     def run_cells(*cells: str) -> Opened:
-        opened.run_cells(dict(enumerate(cells)))
-        assert opened.errors() == []
-        return opened
+        notebook.run_cells(dict(enumerate(cells)))
+        assert notebook.errors() == []
+        return notebook
 
     yield run_cells
-    opened.run_cells({0: "await finish()"})
-    assert opened.errors() == []
-    assert {host.partition(":")[0] for host in opened.hosts} <= {"127.0.0.1", ""}
-    opened.page.context.close()
+    run_cells("await finish()")
+    assert {host.partition(":")[0] for host in notebook.hosts} <= {"127.0.0.1", ""}
 
 
 def test_documentation(run: Run) -> None:
