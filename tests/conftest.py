@@ -4,11 +4,18 @@ from typing import Any
 
 import pytest
 
+ANSWERS = "tests/course/test_answers.py"
+
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Async tests run on asyncio."""
     return "asyncio"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first and the shortest pieces last, so that the workers end together."""
+    items.sort(key=lambda item: (not item.nodeid.startswith("tests/lab/"), item.nodeid.startswith(ANSWERS)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -25,9 +32,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class InPieces(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
-            if file == "tests/course/test_answers.py":
+            if file == ANSWERS:
                 exercise, _, _ = test.partition("[")[2].rstrip("]").partition("-")
                 return f"{file}/{exercise}"
             return nodeid if file == "tests/course/test_nbval.py" else file
 
+    config.option.loadscopereorder = False
     return InPieces(config, log)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
+import httpx
 from fastapi import FastAPI, Request
 
 from app_snippets.background_work.checks.common import all_logged, calls, nodes, posted, printed, until
@@ -247,8 +248,18 @@ class _Jobs:
         await self.do(server, count)
         async with server.client() as client:
             self.job = _nothing
-            for _ in range(MANY):
-                await client.post("/start-it")
+            try:
+                for _ in range(MANY):
+                    await client.post("/start-it")
+            except httpx.HTTPError as error:
+                raise NotYet(
+                    tried=f"{MANY} short jobs, one after another",
+                    expected="a server that takes them",
+                    seen=f"{type(error).__name__}: it answers no more",
+                    diagnosis=LIMIT_TOO_EARLY
+                    if self._limited_from_the_start()
+                    else "The server went away while jobs were started: its lifespan came to an end, or was cancelled.",
+                ) from None
         await self.do(server, count)
         if left[-1] - left[0] > KEPT:
             raise NotYet(
