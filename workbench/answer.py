@@ -18,6 +18,7 @@ from workbench import course
 from workbench.asgi import ServeError
 from workbench.judging import Exercise, NotYet, quoted
 from workbench.server import LiveServer, running, serve
+from workbench.waiting import until
 
 FILE = "your cell"  # the answer's file name in tracebacks
 MODULE = "answer"
@@ -127,7 +128,7 @@ class Answer:
 
         thread = threading.Thread(target=thread_main, name="call", daemon=True)
         thread.start()
-        await _until(lambda: not thread.is_alive(), timeout)
+        await until(lambda: not thread.is_alive(), timeout)
         if not outcome:
             raise TookTooLong(where_it_is())
         good, value = outcome[0]
@@ -197,15 +198,6 @@ def _held_now(server: LiveServer) -> _Here | None:
     code = getattr(task.get_coro(), "cr_code", None) if task else None
     own_task = code.co_name if code is not None and code.co_filename == FILE else ""
     return _Here((frame.f_lineno, id(frame)), frame.f_lineno, frame.f_code.co_name, own_task, calling)
-
-
-async def _until(condition: Callable[[], bool], timeout: float) -> bool:
-    deadline = time.perf_counter() + timeout
-    while not condition():
-        if time.perf_counter() > deadline:
-            return False
-        await asyncio.sleep(0.002)
-    return True
 
 
 def where_it_is() -> str:

@@ -82,13 +82,16 @@ class Burst:
         return f"<Burst of {len(self.calls)} in {self.wall:.2f} s" + (f", {failed} failed>" if failed else ">")
 
 
-async def burst(server: LiveServer, path: str | list[str], n: int = 10, *, timeout: float = 10.0) -> Burst:
-    """Make `n` GET calls in the same moment, each on a connection of its own, and wait for all.
+async def burst(
+    server: LiveServer, path: str | list[str], n: int = 10, *, method: str = "GET", timeout: float = 10.0
+) -> Burst:
+    """Make `n` calls without a body in the same moment, each on a connection of its own, and wait for all.
 
     The connections are opened before the first call, so that they are no part of what is measured.
 
     path: one path, or a list of paths that the calls take in turn.
     n: number of calls, at most 500.
+    method: "GET", "POST" and so on.
     timeout: seconds for each call. A call that fails has `status` None and says why in `error`.
     """
     if not 1 <= n <= MOST:
@@ -104,7 +107,7 @@ async def burst(server: LiveServer, path: str | list[str], n: int = 10, *, timeo
         calls = [Call(number, paths[number % len(paths)], start) for number in range(n)]
         async with asyncio.TaskGroup() as group:
             for call, connection in zip(calls, connections, strict=True):
-                group.create_task(_call_once(connection, call, f"{prefix}{call.number}", timeout))
+                group.create_task(_call_once(connection, call, method, f"{prefix}{call.number}", timeout))
     end = max(call.end for call in calls)
     await _until_the_record_knows(server, end)
     seen = {request.mark: request for request in server.record.marked(prefix)}
@@ -120,11 +123,11 @@ async def _until_the_record_knows(server: LiveServer, moment: float) -> None:
         await asyncio.sleep(0.002)
 
 
-async def _call_once(connection: "_Connection", call: Call, mark: str, timeout: float) -> None:
+async def _call_once(connection: "_Connection", call: Call, method: str, mark: str, timeout: float) -> None:
     call.start = time.perf_counter()
     try:
         async with asyncio.timeout(timeout):
-            call.status, call.headers, call.body = await connection.get(call.path, mark)
+            call.status, call.headers, call.body = await connection.ask(method, call.path, mark)
     except TimeoutError:
         call.error = f"no answer within {timeout:g} s"
     except (OSError, EOFError, h11.RemoteProtocolError) as error:
@@ -133,7 +136,7 @@ async def _call_once(connection: "_Connection", call: Call, mark: str, timeout: 
 
 
 class _Connection:
-    """One keep-alive connection that makes one GET call at a time."""
+    """One keep-alive connection that makes one call at a time."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -147,13 +150,15 @@ class _Connection:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(*self._address)
 
-    async def get(self, path: str, mark: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    async def ask(self, method: str, path: str, mark: str | None = None) -> tuple[int, dict[str, str], bytes]:
         await self.open()
         assert self._writer is not None
         headers = [("host", f"{self._address[0]}:{self._address[1]}")]
         if mark:
             headers.append((MARK.decode(), mark))
-        request = h11.Request(method="GET", target=path, headers=headers)
+        if method not in ("GET", "HEAD"):
+            headers.append(("content-length", "0"))
+        request = h11.Request(method=method, target=path, headers=headers)
         for part in (request, h11.EndOfMessage()):
             self._writer.write(self._http.send(part) or b"")
         body = bytearray()
@@ -226,7 +231,7 @@ async def heartbeat(
                 start = time.perf_counter()
                 try:
                     async with asyncio.timeout(timeout):
-                        status, _, _ = await connection.get(path)
+                        status, _, _ = await connection.ask("GET", path)
                     if status != 200:
                         beat.failures.append(f"status {status}")
                 except (TimeoutError, OSError, EOFError, h11.ProtocolError) as error:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, WebSocket
 from workbench.claims import ClaimFailed, claim
 from workbench.load import burst, heartbeat
 from workbench.server import serve
+from workbench.waiting import until
 
 
 def make_app() -> FastAPI:
@@ -74,6 +75,31 @@ async def test_paths_take_turns() -> None:
         result = await burst(server, ["/ping", "/wait"], 4)
     assert [call.path for call in result.calls] == ["/ping", "/wait", "/ping", "/wait"]
     assert result.calls[0].json() == "pong"
+
+
+async def test_a_burst_can_post() -> None:
+    app = FastAPI()
+
+    @app.post("/orders", status_code=201)
+    async def order() -> str:
+        return "noted"
+
+    with serve(app) as server:
+        result = await burst(server, "/orders", 3, method="POST")
+        asked = await burst(server, "/orders", 1)
+    assert [call.json() for call in result.calls] == ["noted"] * 3
+    assert {call.request.method for call in result.calls if call.request} == {"POST"}
+    assert asked.statuses == [405]
+
+
+async def test_until_waits_and_gives_up() -> None:
+    seen: list[int] = []
+    assert await until(lambda: seen.append(1) or len(seen) > 3, 5)  # type: ignore[func-returns-value]
+    assert not await until(lambda: False, 0.05)
+    steps = iter(range(8))
+    start = time.perf_counter()
+    assert not await until(lambda: False, 0.05, lambda: next(steps, 8))  # each step begins the time anew
+    assert time.perf_counter() - start > 0.05
 
 
 async def test_a_call_that_fails_says_why() -> None:

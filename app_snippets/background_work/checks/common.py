@@ -1,47 +1,18 @@
 """What the exercises of "Background work" are judged with."""
 
 import ast
-import asyncio
 import contextlib
-import itertools
 import logging
 import sys
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import httpx
-
-from workbench.load import Call
-from workbench.record import MARK
+from workbench.load import Call, burst
 from workbench.server import LiveServer
-
-_numbers = itertools.count(1)
 
 
 async def posted(server: LiveServer, path: str, *, timeout: float = 5.0) -> Call:
     """One POST, with the server's view of it. A call that fails has `status` None and says why in `error`."""
-    mark = f"post-{next(_numbers)}-"
-    async with server.client(timeout=timeout) as client:
-        call = Call(0, path, time.perf_counter())
-        try:
-            response = await client.post(path, headers={MARK.decode(): mark})
-            call.status, call.body = response.status_code, response.content
-        except httpx.HTTPError as error:
-            call.error = f"{type(error).__name__}: {error}".rstrip(": ")
-        call.end = time.perf_counter()
-    call.request = next(iter(server.record.marked(mark)), None)
-    return call
-
-
-async def until(condition: Callable[[], Any], within: float) -> bool:
-    """Wait until the condition holds, `within` seconds at most. Returns whether it does."""
-    deadline = time.perf_counter() + within
-    while not condition():
-        if time.perf_counter() > deadline:
-            return False
-        await asyncio.sleep(0.005)
-    return True
+    return (await burst(server, path, 1, method="POST", timeout=timeout)).calls[0]
 
 
 @contextlib.contextmanager

@@ -14,12 +14,13 @@ import httpx
 from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 
-from app_snippets.background_work.checks.common import calls, nodes, posted, until
+from app_snippets.background_work.checks.common import calls, nodes, posted
 from app_snippets.background_work.checks.killing import AFTER_COMMIT, BEFORE_COMMIT, LATER, Victim, victims
 from workbench.answer import Answer, innermost, place_in_words
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
 from workbench.server import LiveServer, serve
+from workbench.waiting import until
 from workbench.words import failure_in_words
 
 NAME = "background_work/outbox"

@@ -13,12 +13,13 @@ from weakref import WeakValueDictionary
 import httpx
 from fastapi import FastAPI, Request
 
-from app_snippets.background_work.checks.common import all_logged, calls, nodes, posted, printed, until
+from app_snippets.background_work.checks.common import all_logged, calls, nodes, posted, printed
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
 from workbench.server import LiveServer
 from workbench.trial import Noisy, calmly
+from workbench.waiting import until
 from workbench.words import failure_in_words
 
 JOB = 0.3  # seconds; the running jobs of the last trial need 0.2, which is less than DRAIN

@@ -7,7 +7,7 @@ import time
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from app_snippets.background_work.checks.common import all_logged, calls, errors_in, nodes, posted, printed, until
+from app_snippets.background_work.checks.common import all_logged, calls, errors_in, nodes, posted, printed
 from workbench.answer import Answer, Held
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
@@ -15,6 +15,7 @@ from workbench.server import LiveServer
 from workbench.services import MailServer, mail_server
 from workbench.trial import Noisy, calmly
 from workbench.upstream import Reply, Upstream, upstream
+from workbench.waiting import until
 from workbench.words import failure_in_words
 
 MAIL = 0.4  # seconds that a mail takes in the first trial

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from app_snippets.server_sent_events.checks.common import until_true
+from workbench.waiting import until
 
 GRACE = 2  # seconds that uvicorn gives open requests when it is asked to stop
 
@@ -43,7 +43,7 @@ class Apart:
         begun = time.perf_counter()
         assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGTERM)
-        ended = await until_true(lambda: self.process.exitcode is not None, timeout)
+        ended = await until(lambda: self.process.exitcode is not None, timeout)
         return time.perf_counter() - begun if ended else None
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import httpx
 
-from app_snippets.server_sent_events.checks.common import Heard, Noted, count, heard, require_stream, until_true
+from app_snippets.server_sent_events.checks.common import Heard, Noted, count, heard, require_stream
 from app_snippets.server_sent_events.sse_client import Event, events
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.load import Call
 from workbench.server import LiveServer
+from workbench.waiting import until
 from workbench.words import error_of, failure_in_words
 
 PATH, COUNT = "/events", "/listeners"
@@ -76,12 +77,12 @@ class _Listeners:
 
     async def greeted(self) -> None:
         tried = "three listeners, and a text now and then"
-        until = time.perf_counter() + PATIENCE
+        deadline = time.perf_counter() + PATIENCE
         while not all(one.events for one in self.fast):
             for one in self.fast:
                 if one.call.status is not None:
                     require_stream(one, tried)
-            if time.perf_counter() > until:
+            if time.perf_counter() > deadline:
                 hearing = sum(bool(one.events) for one in self.fast)
                 raise NotYet(
                     tried=tried,
@@ -127,7 +128,7 @@ class _Listeners:
         """Publish a text, and wait until all who read have it."""
         self.sent.append(text)
         await self.publish(text, tried)
-        if await until_true(lambda: all(_last_is(one, text) for one in self.fast), PATIENCE):
+        if await until(lambda: all(_last_is(one, text) for one in self.fast), PATIENCE):
             return
         hearing = sum(_last_is(one, text) for one in self.fast)
         lagging = [one for one in self.fast if "lagging" in one.kinds]
@@ -199,7 +200,7 @@ class _Listeners:
             else:
                 raise await self.never_let_go(found, reads)
             reads.set()
-            await until_true(lambda: found.ended or found.broken or "lagging" in found.kinds, PATIENCE)
+            await until(lambda: found.ended or found.broken or "lagging" in found.kinds, PATIENCE)
             self.require_told(found)
             return number
         finally:
@@ -214,7 +215,7 @@ class _Listeners:
         before = -1
         while len(found.events) > before and not _last_is(found, self.sent[-1]):
             before = len(found.events)
-            await until_true(lambda so_far=before: len(found.events) > so_far, 1.0)
+            await until(lambda so_far=before: len(found.events) > so_far, 1.0)
         if _gap(found) or not _last_is(found, self.sent[-1]):
             why = (
                 "Texts were dropped for the one who does not read, and nobody told it: it takes what it has for all "

@@ -7,12 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
-
-from app_snippets.shared_state.checks.common import call, calls, functions, line_of_the_loop
+from app_snippets.shared_state.checks.common import calls, functions, line_of_the_loop
 from workbench.answer import Answer, Held, where_it_is
 from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call
+from workbench.load import Call, burst
 from workbench.server import LiveServer
 from workbench.trial import Noisy, calmly
 from workbench.words import error_of, failure_in_words, leaves
@@ -53,8 +51,8 @@ async def balance(answer: Answer) -> str:
     """Deposits, withdrawals, then both at once: the exact balance, nobody's change lost, a free loop."""
     await answer.load()
     asked = Asked()
-    async with answer.served() as server, server.client(timeout=HANGS) as client:
-        trials = _Trials(answer, server, client, asked)
+    async with answer.served() as server:
+        trials = _Trials(answer, server, asked)
         await trials.read_balance()
         _patch(answer, asked, server)
         for paths in TRIALS:
@@ -86,12 +84,12 @@ def _patch(answer: Answer, asked: Asked, server: LiveServer) -> None:
 
 
 class _Trials:
-    def __init__(self, answer: Answer, server: LiveServer, client: httpx.AsyncClient, asked: Asked) -> None:
-        self.answer, self.server, self.client, self.asked = answer, server, client, asked
+    def __init__(self, answer: Answer, server: LiveServer, asked: Asked) -> None:
+        self.answer, self.server, self.asked = answer, server, asked
         self.tried = ""
 
     async def read_balance(self) -> int:
-        made = await call(self.client, self.server, "GET", "/balance")
+        (made,) = (await burst(self.server, "/balance", 1, timeout=HANGS)).calls
         try:
             return int(made.json())
         except (ValueError, TypeError):
@@ -107,15 +105,12 @@ class _Trials:
         before = await self.read_balance()
         self.asked.log.clear()
         self.asked.on_the_loop = 0
-        start = time.perf_counter()
         with self.answer.watched(self.server) as held:
-            made = await asyncio.gather(
-                *(call(self.client, self.server, "POST", path) for _ in range(EACH) for path in paths)
-            )
+            sent = await burst(self.server, list(paths), EACH * len(paths), method="POST", timeout=HANGS)
+            made = sent.calls
             failed = [one for one in made if one.status is not None and one.status >= 300]
             if not failed and any(one.status is None for one in made):
                 raise self.hangs(made)
-        took = time.perf_counter() - start
         if failed:
             raise NotYet(tried=self.tried, expected="an answer to each", **self.failure(failed[0]))
         after = await self.read_balance()
@@ -138,7 +133,7 @@ class _Trials:
                 "may be held meanwhile.",
             )
         self.require_free(held)
-        return took
+        return sent.wall
 
     def require_free(self, held: list[Held]) -> None:
         if sum(one.seconds for one in held) > HELD:

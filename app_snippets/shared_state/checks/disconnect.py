@@ -4,12 +4,13 @@ import ast
 import asyncio
 import os
 
-from app_snippets.shared_state.checks.common import call, calls, functions, until
+from app_snippets.shared_state.checks.common import calls, functions
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
-from workbench.load import Call
+from workbench.load import Call, burst
 from workbench.server import LiveServer
 from workbench.upstream import Reply, Upstream, upstream
+from workbench.waiting import until
 from workbench.words import failure_in_words, said
 
 PATH = "/render"
@@ -56,8 +57,7 @@ class _Trials:
         return log.asked.count(path), log.finished.count(path), log.abandoned.count(path)
 
     async def get(self, timeout: float = PATIENCE) -> Call:
-        async with self.server.client(timeout=timeout) as client:
-            return await call(client, self.server, "GET", PATH)
+        return (await burst(self.server, PATH, 1, timeout=timeout)).calls[0]
 
     async def stays(self) -> None:
         self.require_film("one client that stays", await self.get())

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import re
 import socket
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,18 +75,6 @@ async def peer(server: LiveServer, path: str, *, reads: bool = True, **options: 
             reading.cancel()
             await asyncio.wait({reading})
         connection.transport.abort()
-
-
-async def until(condition: Callable[[], object], seconds: float, progress: Callable[[], object] = lambda: None) -> bool:
-    """Wait until the condition holds. False when it does not after so many seconds without progress."""
-    last, deadline = progress(), time.perf_counter() + seconds
-    while not condition():
-        if (now := progress()) != last:
-            last, deadline = now, time.perf_counter() + seconds
-        if time.perf_counter() > deadline:
-            return bool(condition())
-        await asyncio.sleep(0.005)
-    return True
 
 
 RAISED = re.compile(r"^\w[\w.]*(?:Error|Exception|Disconnect\w*|Group)\b.*", re.MULTILINE)

@@ -7,10 +7,11 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from app_snippets.websockets.checks.common import last_error, peer, until
+from app_snippets.websockets.checks.common import last_error, peer
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.server import LiveServer
+from workbench.waiting import until
 
 PATH = "/news"
 OURS = ["https://app.example", "http://localhost:8888"]

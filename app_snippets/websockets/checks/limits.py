@@ -5,11 +5,12 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from app_snippets.websockets.checks.common import Peer, last_error, peer, until
+from app_snippets.websockets.checks.common import Peer, last_error, peer
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.server import LiveServer
 from workbench.trial import Noisy, calmly
+from workbench.waiting import until
 
 PATH = "/shout"
 TALK = "a client that says five things, 0.25 s apart"

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from app_snippets.websockets.checks.common import Peer, errors, last_error, peer, tracebacks, until
+from app_snippets.websockets.checks.common import Peer, errors, last_error, peer, tracebacks
 from workbench.answer import FILE, Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.load import burst
 from workbench.server import LiveServer
+from workbench.waiting import until
 
 RED, BLUE = "/rooms/red", "/rooms/blue"
 LARGE = "x" * 64_000
