@@ -1,6 +1,6 @@
 """What the exercises of "Server-sent events" are judged with."""
 
-import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -9,11 +9,14 @@ from typing import Any
 import httpx
 
 from app_snippets.server_sent_events.sse_client import Event, events
+from workbench import waiting
 from workbench.judging import NotYet
 from workbench.load import Call
-from workbench.record import Request
+from workbench.record import MARK
 from workbench.server import LiveServer
 from workbench.words import failure_in_words, leaves
+
+_numbers = itertools.count(1)
 
 TIMEOUT = 2.5  # seconds after which a stream that says nothing counts as hanging
 
@@ -75,7 +78,10 @@ async def heard(
     """
     found = into or Heard(Call(0, path, time.perf_counter()))
     url = server if isinstance(server, str) else server.url
-    headers: dict[str, str | bytes] = {"last-event-id": last_id.encode("latin-1")} if last_id else {}
+    mark = f"heard-{next(_numbers)}-"
+    headers: dict[str, str | bytes] = {MARK.decode(): mark}
+    if last_id:
+        headers["last-event-id"] = last_id.encode("latin-1")
     try:
         async with (
             httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=timeout) as client,
@@ -100,29 +106,9 @@ async def heard(
     finally:
         found.call.end = time.perf_counter()
         if isinstance(server, LiveServer) and not found.silent:
-            await _until_done(server, path)
-            found.call.request = _last(server, path)
+            found.call.request = next(iter(server.record.marked(mark)), None)
+            await waiting.until(lambda: found.call.request is None or found.call.request.done is not None, 0.3)
     return found
-
-
-def _last(server: LiveServer, path: str) -> Request | None:
-    return next((one for one in reversed(list(server.record.requests)) if one.path == path), None)
-
-
-async def _until_done(server: LiveServer, path: str) -> None:
-    deadline = time.perf_counter() + 0.3
-    while (last := _last(server, path)) and last.done is None and time.perf_counter() < deadline:
-        await asyncio.sleep(0.002)
-
-
-async def until_true(condition: Callable[[], bool], timeout: float) -> bool:
-    """Wait until the condition holds, `timeout` seconds at most. Returns whether it does."""
-    deadline = time.perf_counter() + timeout
-    while not condition():
-        if time.perf_counter() > deadline:
-            return False
-        await asyncio.sleep(0.004)
-    return True
 
 
 def require_stream(found: Heard, tried: str) -> None:

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from app_snippets.server_sent_events.checks.apart import GRACE, Apart, apart
-from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream, until_true
+from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.load import Call, heartbeat
 from workbench.trial import Noisy, calmly
+from workbench.waiting import until
 
 PATH, NAME = "/events", "server_sent_events/graceful_end"
 TRIED = f"two listeners, and SIGTERM to the server, which gives open requests {GRACE} s"
@@ -75,7 +76,7 @@ class _Trial:
                 await asyncio.gather(*listening, return_exceptions=True)
 
     async def told(self, server: Apart, both: list[Heard]) -> float:
-        await until_true(lambda: all(one.events or one.ended or one.broken for one in both), 2.5)
+        await until(lambda: all(one.events or one.ended or one.broken for one in both), 2.5)
         free = await _free(server.url)
         for one in both:
             if one.call.status is not None and not one.events:
@@ -93,11 +94,14 @@ class _Trial:
                 tried="two listeners",
                 expected="a tick at each, at once",
                 seen=f"{count(sum(bool(one.events) for one in both), 'listener')} with a tick",
-                diagnosis="The stream says nothing at first. It begins with a tick, as it did.",
+                diagnosis="The stream breaks before its first tick: its endpoint raised an exception. Is there, under "
+                "the same name, what it looks for in `request.state`? That is what the lifespan yields."
+                if any(one.broken for one in both)
+                else "The stream says nothing at first. It begins with a tick, as it did.",
             )
         begun = time.perf_counter()
         took = await server.terminated(NEVER)
-        await until_true(lambda: all(one.ended or one.broken for one in both), 0.5 if took else 0.0)
+        await until(lambda: all(one.ended or one.broken for one in both), 0.5 if took else 0.0)
         byes = [next((event.at - begun for event in one.events if event.kind == "bye"), None) for one in both]
         self.require(took, byes, both)
         assert took is not None
@@ -150,6 +154,9 @@ class _Trial:
 
     def why_no_bye(self, took: float, both: list[Heard]) -> str:
         if took < GRACE - 0.2:
+            others = [one.kinds[-1] for one in both if one.kinds and one.kinds[-1] != "message"]
+            if others:
+                return f"The streams end at once, and their last event is `{others[0]}`. Its name should be `bye`."
             if all(one.ended for one in both):
                 return "The streams end at once, without a word. Yield the event `bye` after the loop."
             return (

@@ -82,6 +82,7 @@ class _Trials:
         self.require_ids(found)
         self.require_end(found)
         self.require_free(beat, held)
+        self.require_soon(found)
         require_pings(beat, WHOLE)
 
     def require_free(self, beat: Heartbeat, held: list[Held]) -> None:
@@ -112,6 +113,19 @@ class _Trials:
                 seen=f"{count(pings, 'ping')} in {LONG} s",
                 diagnosis=f"While the stream waits for the next step, it holds the loop{where}: the server answers "
                 "nobody else. Wait with `await asyncio.sleep(…)`.",
+            )
+
+    def require_soon(self, found: Heard) -> None:
+        """Most steps arrived before the last, long one was done."""
+        _, done = self.schedule.long_step
+        late = sum(one.at > done for one in steps_of(found)[:-1])
+        if late > len(HOSTILE) / 2:
+            raise Noisy(
+                tried=f"{WHOLE}, the last of which takes {LONG} s",
+                expected="each step soon after it is done",
+                seen=f"{late} of {len(HOSTILE)} steps came when the job was over",
+                diagnosis="The client hears of the steps when the job is over: between two looks at it, the stream "
+                "waits for too long. This is for somebody who watches; look a few times a second.",
             )
 
     def hangs(self, found: Heard, tried: str) -> NotYet:
