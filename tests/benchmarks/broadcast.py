@@ -5,7 +5,7 @@ import contextlib
 import socket
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -42,18 +42,22 @@ class Outcome:
         return f"{rate:,.0f} per second, 95 % within {1000 * late:,.0f} ms"
 
 
-@contextlib.contextmanager
-def who_does_not_read(port: int, room: str) -> Iterator[None]:
-    """A member of the room that joins and then never reads a byte."""
-    with socket.socket() as stalled:
-        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        stalled.connect(("127.0.0.1", port))
-        stalled.sendall(
-            f"GET /rooms/{room}?name=stalled HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+@contextlib.asynccontextmanager
+async def joined_by_hand(port: int, room: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A member over a bare connection with a narrow buffer. It answers no ping, and nothing is read unasked."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.connect(("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=narrow, limit=4096)
+    try:
+        writer.write(
+            f"GET /rooms/{room}?name=rough HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
-        assert stalled.recv(12) == b"HTTP/1.1 101"
-        yield
+        await reader.readuntil(b"\r\n\r\n")
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 @contextlib.asynccontextmanager
@@ -84,7 +88,7 @@ async def one_room(port: int, pid: int, n: int, *, stalled: bool) -> Outcome:
                     if own:
                         own.set()
 
-        with who_does_not_read(port, room) if stalled else contextlib.nullcontext():
+        async with joined_by_hand(port, room) if stalled else contextlib.nullcontext():
             listeners = [
                 asyncio.create_task(listen(client, None if number else echoed)) for number, client in enumerate(joined)
             ]

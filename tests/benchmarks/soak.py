@@ -8,13 +8,14 @@ import random
 import struct
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from tests.benchmarks.broadcast import joined_by_hand
 from tests.benchmarks.standalone import memory, standalone
 
 APP = "app_snippets.websockets.chat:app"
@@ -126,7 +127,7 @@ async def _comes_and_goes(port: int, chance: random.Random, ended: asyncio.Event
 
 
 async def _stalls(port: int, chance: random.Random, ended: asyncio.Event, report: Report) -> str:
-    async with _joined_by_hand(port, "busy") as (reader, _):
+    async with joined_by_hand(port, "busy") as (reader, _):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), chance.uniform(STALL / 2, STALL))
         with contextlib.suppress(TimeoutError):
@@ -139,7 +140,7 @@ async def _stalls(port: int, chance: random.Random, ended: asyncio.Event, report
 
 async def _sends_rubbish(port: int, chance: random.Random, ended: asyncio.Event, report: Report) -> str:
     kind = chance.choice(list(RUBBISH))
-    async with _joined_by_hand(port, chance.choice(ROOMS)) as (_, writer):
+    async with joined_by_hand(port, chance.choice(ROOMS)) as (_, writer):
         writer.write(RUBBISH[kind])
         await writer.drain()
         await asyncio.sleep(chance.uniform(0, 0.1))
@@ -163,21 +164,6 @@ RUBBISH = {
     "many pings": _frame(9, b"ping") * 200,
     "no frame at all": b"GET / HTTP/1.1\r\n\r\n" * 20,
 }
-
-
-@contextlib.asynccontextmanager
-async def _joined_by_hand(port: int, room: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A member over a bare connection that answers no ping and sends no close. It reads 64 kB ahead at the most."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(
-            f"GET /rooms/{room}?name=rough HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        await reader.readuntil(b"\r\n\r\n")
-        yield reader, writer
-    finally:
-        writer.transport.abort()
 
 
 def _rooms(port: int) -> dict[str, int]:
