@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from workbench import course, notebook
+from workbench import course, machine, notebook
 from workbench.judging import (
     MARKS,
     NOT_ATTEMPTED,
@@ -30,6 +30,9 @@ from workbench.judging import (
     find_exercise,
 )
 
+ATTEMPTS = 3
+STALL = 0.1  # seconds: what was measured while the machine stood still for that long is judged again
+PATIENCE = 9.0  # seconds after which a verdict stands, whatever the machine did
 SPARE = 3.0  # seconds beyond the deadline until the judging process is ended from outside
 COLUMNS = 92
 
@@ -153,7 +156,18 @@ def warm_up() -> None:
 
 
 async def verdict_on(exercise: Exercise, source: str) -> Verdict:
-    """Judge a cell's source in a process of its own, which is gone afterwards. Always comes back."""
+    """Judge a cell's source, and once more, or twice, when the machine stood still meanwhile. Always comes back."""
+    begun = time.perf_counter()
+    for _ in range(ATTEMPTS - 1):
+        with machine.watched() as stalls:
+            verdict = await _verdict_on(exercise, source)
+        if stalls.longest < STALL or time.perf_counter() - begun > PATIENCE:
+            return verdict
+    return await _verdict_on(exercise, source)
+
+
+async def _verdict_on(exercise: Exercise, source: str) -> Verdict:
+    """Judge a cell's source in a process of its own, which is gone afterwards."""
     context = _context()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_judge, args=(theirs, exercise.name, source), name="judge")

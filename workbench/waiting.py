@@ -1,20 +1,29 @@
 """Waiting for something to become true."""
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], within: float, progress: Callable[[], object] = lambda: None) -> bool:
+async def until(
+    condition: Callable[[], object], within: float = 5.0, progress: Callable[[], object] = lambda: None
+) -> bool:
     """Wait until the condition holds. False where it does not after `within` seconds without progress.
 
+    condition: called again and again; what it gives is awaited where that is possible.
     progress: what shows that there is some: the time begins anew when its value changes.
     """
     last, deadline = progress(), time.perf_counter() + within
-    while not condition():
+    while not await _value(condition):
         if (now := progress()) != last:
             last, deadline = now, time.perf_counter() + within
         if time.perf_counter() > deadline:
-            return bool(condition())
+            return bool(await _value(condition))
         await asyncio.sleep(0.004)
     return True
+
+
+async def _value(condition: Callable[[], object]) -> object:
+    found = condition()
+    return await found if inspect.isawaitable(found) else found

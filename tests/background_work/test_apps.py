@@ -2,24 +2,15 @@
 
 import asyncio
 import gc
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from workbench.server import LiveServer, serve
 from workbench.services import MailServer, mail_server
+from workbench.waiting import until
 
 FOLDER = "app_snippets.background_work"
-
-
-async def until(condition: Callable[[], object], within: float = 3.0) -> bool:
-    deadline = time.perf_counter() + within
-    while not condition():
-        if time.perf_counter() > deadline:
-            return False
-        await asyncio.sleep(0.01)
-    return True
 
 
 def errors(server: LiveServer) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from app_snippets.server_sent_events.sse_client import Event, events, listen
 from workbench.server import LiveServer, serve
+from workbench.waiting import until
 
 FOLDER = "app_snippets.server_sent_events"
 ROOT = Path(__file__).parents[2]
@@ -26,13 +27,6 @@ def served(app: str) -> Iterator[LiveServer]:
         yield server
     assert server.lost == []
     assert not [line for line in server.logs if line.startswith("ERROR")]
-
-
-async def until(condition: object, timeout: float = 5.0) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -164,10 +158,10 @@ async def test_four_ends() -> None:
 async def test_one_queue_gives_each_text_to_one() -> None:
     with served("wrong_one_queue") as server:
         async with server.client() as client, listeners(server, 3) as got:
-            await until(lambda: len([one for one in server.record.requests if one.path == "/events"]) == 3)
+            assert await until(lambda: len([one for one in server.record.requests if one.path == "/events"]) == 3)
             for number in range(30):
                 await client.post("/events", params={"text": str(number)})
-            await until(lambda: sum(map(len, got)) == 30)
+            assert await until(lambda: sum(map(len, got)) == 30)
     assert sorted(int(one.data.strip('"')) for into in got for one in into) == list(range(30))
 
 
@@ -180,7 +174,7 @@ async def test_fan_out_to_all_and_nobody_is_left() -> None:
                         await asyncio.sleep(0.02)
                 for text in HOSTILE:
                     assert (await client.post("/events", json=text)).json() == 3
-                    await until(lambda text=text: all(into and _says(into[-1], text) for into in got))
+                    assert await until(lambda text=text: all(into and _says(into[-1], text) for into in got))
             async with asyncio.timeout(5):
                 while (await client.post("/events", json="anybody?")).json():
                     await asyncio.sleep(0.02)
@@ -196,11 +190,11 @@ async def test_who_does_not_read_is_let_go_and_told() -> None:
                 async with asyncio.timeout(5):
                     while (await client.post("/events", json="hello")).json() < 2:
                         await asyncio.sleep(0.02)
-                await until(lambda: reader)
+                assert await until(lambda: reader)
                 for number in range(150):
                     text = f"{number} {'x' * 128_000}"
                     left = (await client.post("/events", json=text)).json()
-                    await until(lambda text=text: _says(reader[-1], text))
+                    assert await until(lambda text=text: _says(reader[-1], text))
                     if left == 1:
                         break
                 async with asyncio.timeout(10):
@@ -244,7 +238,7 @@ async def test_what_a_listener_hears_at_sigterm(app: str, last: str) -> None:
                         got.append(event)  # noqa: PERF401 (seen while it grows)
 
         task = asyncio.create_task(hear())
-        await until(lambda: got, 20)
+        assert await until(lambda: got, 20)
         process.terminate()
         await asyncio.wait_for(task, 20)
         await asyncio.to_thread(process.communicate, timeout=20)

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from workbench.load import burst
 from workbench.server import LiveServer, serve
 from workbench.upstream import Reply, Upstream, upstream
+from workbench.waiting import until
 
 FOLDER = "app_snippets.shared_state"
 
@@ -21,18 +21,11 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
         yield service
 
 
-async def until(condition: Callable[[], object], within: float = 3.0) -> None:
-    deadline = time.perf_counter() + within
-    while not condition():
-        assert time.perf_counter() < deadline
-        await asyncio.sleep(0.01)
-
-
 async def leave(server: LiveServer, path: str, when: Callable[[], object]) -> None:
     """Ask for a path, and close the connection as soon as the condition holds."""
     async with server.client() as client:
         asking = asyncio.create_task(client.get(path))
-        await until(when)
+        assert await until(when)
         asking.cancel()
         await asyncio.wait([asking])
 
@@ -97,18 +90,18 @@ async def test_seconds_must_be_a_number(seconds: str) -> None:
 async def test_a_client_that_leaves_does_not_cancel_a_plain_handler(services: Upstream) -> None:
     with serve(f"{FOLDER}.wrong_goes_on:app") as server:
         await leave(server, "/report", lambda: services.asked)
-        await until(lambda: services.finished)
+        assert await until(lambda: services.finished)
     assert services.abandoned == []
 
 
 async def test_the_work_ends_with_its_client_and_nobody_elses(services: Upstream) -> None:
     with serve(f"{FOLDER}.while_connected:app") as server:
         staying = asyncio.create_task(burst(server, "/report", 3))
-        await until(lambda: len(services.asked) == 3)
+        assert await until(lambda: len(services.asked) == 3)
         await leave(server, "/report", lambda: len(services.asked) == 4)
-        await until(lambda: services.abandoned, within=1.2)
+        assert await until(lambda: services.abandoned, within=1.2)
         assert [call.json() for call in (await staying).calls] == [[1, 2, 3]] * 3
-        await until(lambda: all(request.done for request in server.record.requests))
+        assert await until(lambda: all(request.done for request in server.record.requests))
     assert len(services.abandoned) == 1
     assert not errors(server)
     assert not server.lost
@@ -137,7 +130,7 @@ async def test_the_room_is_bounded_and_given_back() -> None:
             assert statuses.count(200) >= 10
         for _ in range(12):  # clients that leave while they wait
             await leave(server, "/search", lambda: server.record.requests[-1].done is None)
-        await until(lambda: all(request.done for request in server.record.requests))
+        assert await until(lambda: all(request.done for request in server.record.requests))
         assert (await burst(server, "/search", 10)).statuses == [200] * 10
 
 
@@ -162,13 +155,13 @@ async def test_asking_never_says_yes_behind_the_middleware_and_does_in_a_bare_ap
     app = importlib.import_module(f"{FOLDER}.wrong_polling").app
     with serve(app) as server:
         await leave(server, "/report", lambda: services.asked)
-        await until(lambda: services.finished)
+        assert await until(lambda: services.finished)
     assert services.abandoned == []
     services.forget()
     middleware, app.user_middleware, app.middleware_stack = app.user_middleware, [], None
     try:
         with serve(app) as server:
             await leave(server, "/report", lambda: services.asked)
-            await until(lambda: services.abandoned)
+            assert await until(lambda: services.abandoned)
     finally:
         app.user_middleware, app.middleware_stack = middleware, None

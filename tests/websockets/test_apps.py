@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import pytest
@@ -13,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from app_snippets.websockets.hub import Hub
 from workbench.load import burst
 from workbench.server import LiveServer, serve
+from workbench.waiting import until
 
 FOLDER = "app_snippets.websockets"
 LARGE = "𝄞" * 1_900  # 8 kB in UTF-8
@@ -46,13 +46,6 @@ async def client(server: LiveServer, room: str, name: str, *, reads: bool = True
         await reading
 
 
-async def until(condition: Callable[[], object]) -> None:
-    deadline = time.perf_counter() + 5
-    while not condition():
-        assert time.perf_counter() < deadline
-        await asyncio.sleep(0.005)
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[LiveServer]:
     with serve(f"{FOLDER}.chat:app") as server:
@@ -75,8 +68,8 @@ async def test_rooms_are_apart_and_the_sender_hears_itself(server: LiveServer) -
     async with client(server, "red", "Ada") as ada, client(server, "blue", "Eve") as eve:
         async with client(server, "red", "Bob") as bob:
             await ada.socket.send("hello")
-            await until(lambda: "Ada: hello" in ada.heard and "Ada: hello" in bob.heard)
-        await until(lambda: "Bob has left" in ada.heard)
+            assert await until(lambda: "Ada: hello" in ada.heard and "Ada: hello" in bob.heard)
+        assert await until(lambda: "Bob has left" in ada.heard)
         assert ada.heard == ["Ada has joined", "Bob has joined", "Ada: hello", "Bob has left"]
         assert eve.heard == ["Eve has joined"]
 
@@ -110,18 +103,18 @@ async def test_hostile_messages_close_their_sender_only(
     async with client(server, "red", "Bob") as bob:
         async with client(server, "red", "Mallory") as mallory:
             await mallory.socket.send(message, text=text)
-            await until(lambda: mallory.socket.close_code is not None)
-        await until(lambda: "Mallory has left" in bob.heard)
+            assert await until(lambda: mallory.socket.close_code is not None)
+        assert await until(lambda: "Mallory has left" in bob.heard)
         assert mallory.closed[0] == code
         await bob.socket.send("x" * 2_000)
-        await until(lambda: len(bob.heard) == 4)
+        assert await until(lambda: len(bob.heard) == 4)
         assert bob.closed == (None, None)
 
 
 async def test_markup_is_handed_on_as_it_is(server: LiveServer) -> None:
     async with client(server, "red", "<b>") as ada:
         await ada.socket.send("<script>alert(1)</script>\r\n\0")
-        await until(lambda: len(ada.heard) == 2)
+        assert await until(lambda: len(ada.heard) == 2)
         assert ada.heard[1] == "<b>: <script>alert(1)</script>\r\n\0"
 
 
@@ -130,8 +123,8 @@ async def test_raw_rubbish_after_the_handshake_harms_nobody(server: LiveServer) 
         for rubbish in (b"\xff" * 50, b"GET / HTTP/1.1\r\n\r\n", b"\x81\x05hello", b"\x8f\x80\0\0\0\0"):
             async with client(server, "red", "Mallory") as mallory:
                 mallory.socket.transport.write(rubbish)
-                await until(lambda mallory=mallory: mallory.socket.close_code is not None)
-        await until(lambda: bob.heard.count("Mallory has left") == 4)
+                assert await until(lambda mallory=mallory: mallory.socket.close_code is not None)
+        assert await until(lambda: bob.heard.count("Mallory has left") == 4)
         assert bob.closed == (None, None)
 
 
@@ -144,9 +137,9 @@ async def test_clients_that_vanish_leave_their_rooms() -> None:
                     if number % 2:
                         guest.socket.transport.abort()
                 await ada.socket.send(str(number))
-            await until(lambda: sum("has left" in str(text) for text in ada.heard) == 10)
-            said = [text for text in ada.heard if str(text).startswith("Ada: ")]
-            assert said == [f"Ada: {number}" for number in range(10)]
+            own = [f"Ada: {number}" for number in range(10)]
+            assert await until(lambda: sum("has left" in str(text) for text in ada.heard) == 10)
+            assert await until(lambda: [text for text in ada.heard if str(text).startswith("Ada: ")] == own)
     assert not [line for line in server.logs if line.startswith("ERROR")]
 
 
@@ -159,8 +152,8 @@ async def test_a_slow_client_is_closed_and_the_others_hear_everything(server: Li
     ):
         for number in range(many):
             await ada.socket.send(f"{number} {LARGE}")
-            await until(lambda number=number: min(len(ada.heard), len(bob.heard)) > number - 16)
-        await until(lambda: sum(LARGE in str(text) for text in bob.heard) == many)
+            assert await until(lambda number=number: min(len(ada.heard), len(bob.heard)) > number - 16)
+        assert await until(lambda: sum(LARGE in str(text) for text in bob.heard) == many)
         await asyncio.wait_for(slow.read(), 5)
         assert slow.closed == (1013, "too slow")
         assert len(slow.heard) < many
@@ -235,4 +228,4 @@ async def test_the_wrong_manager_tells_every_room() -> None:
     with serve(f"{FOLDER}.wrong_manager:app") as server:
         async with client(server, "red", "Ada") as ada, client(server, "blue", "Eve") as eve:
             await ada.socket.send("secret")
-            await until(lambda: eve.heard == ["Ada: secret"])
+            assert await until(lambda: eve.heard == ["Ada: secret"])

@@ -5,7 +5,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,7 +186,7 @@ class _Listeners:
         found = Heard(Call(FAST, PATH, time.perf_counter()))
         task = asyncio.create_task(_read_later(self.server, found, reads))
         try:
-            if not await _until_async(lambda: self._are(FAST + 1), PATIENCE):
+            if not await until(lambda: self._are(FAST + 1), PATIENCE):
                 raise NotYet(
                     tried=SLOW,
                     expected="a fourth in `listeners`",
@@ -273,7 +273,7 @@ class _Listeners:
         )
 
     async def gone(self) -> None:
-        if await _until_async(lambda: self._are(0), 1.5):
+        if await until(lambda: self._are(0), 1.5):
             return
         await self.publish("is anybody there?", LEAVING)  # some look who is there when they publish
         left = await self.listeners()
@@ -331,12 +331,3 @@ def _narrow(server: LiveServer, client: Any) -> None:
     for connection in list(server._uvicorn.server_state.connections) if server._uvicorn else ():
         if (transport := connection.transport) and transport.get_extra_info("peername") == client:
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-
-
-async def _until_async(condition: Callable[[], Awaitable[bool]], timeout: float) -> bool:
-    deadline = time.perf_counter() + timeout
-    while not await condition():
-        if time.perf_counter() > deadline:
-            return False
-        await asyncio.sleep(0.01)
-    return True
