@@ -29,7 +29,7 @@ from workbench import logs
 from workbench.asgi import ServeError, as_asgi, with_pages
 from workbench.prompt_server import PromptServer
 from workbench.record import ASGIApp, Message, Receive, Record, Scope, Send, recorded
-from workbench.threads import join_all, raise_in
+from workbench.threads import join_all, let_end_quietly, raise_in
 
 # AnyIO imports this at the first `def` endpoint otherwise, which would hold a loop that we watch.
 importlib.import_module("anyio._backends._asyncio")
@@ -132,7 +132,7 @@ class LiveServer:
             with contextlib.suppress(RuntimeError):  # the loop closed in this moment
                 self._loop.call_soon_threadsafe(self._stop_soon)
         self._thread.join(self.grace + 0.5)
-        join_all(self._threads(), 0.1)  # idle worker threads end by themselves
+        join_all(self._threads(), 0.3)  # idle worker threads end by themselves
         deadline = time.perf_counter() + 1.5
         while (left := self._threads()) and time.perf_counter() < deadline:
             for thread in left:
@@ -316,6 +316,7 @@ def serve(
     _settle_heap()
     _keep_proxies_out()
     logs.install()
+    let_end_quietly(HandlerEnded)
     server = LiveServer(app, name=name, port=port, grace=grace, debug=debug)
     server.start(start_timeout)
     _running[name] = server

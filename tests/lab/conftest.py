@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,4 +49,8 @@ def _lab(folder: Path, *options: str) -> Iterator[Lab]:
     process, running = start_lab(folder, *options)
     yield running
     process.terminate()
-    process.wait(20)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:  # it waits for its kernels, and so much patience is not what is tested
+        process.kill()
+        process.wait()

@@ -5,6 +5,8 @@ import contextlib
 import gc
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -223,6 +225,32 @@ def test_a_sleeping_handler_is_given_up_with_a_sentence() -> None:
     assert get(serve(app_with_lifespan())).status_code == 200
     server.thread.join(8)
     assert not server.alive
+
+
+def test_nothing_is_printed_about_the_threads_that_are_ended() -> None:
+    """Idle ones, too: on a slow machine they have not gone by themselves when the spinning ones are ended."""
+    script = (
+        "import time\n"
+        "import httpx\n"
+        "from fastapi import FastAPI\n"
+        "from workbench import server as bench\n"
+        "app = FastAPI()\n"
+        "app.get('/')(lambda: time.sleep(0.1))\n"
+        "with bench.serve(app) as server:\n"
+        "    httpx.get(server.url, trust_env=False)\n"
+        "    worker, = {one for one in server._threads() if 'AnyIO' in one.name}\n"
+        "    bench.raise_in(worker, bench.HandlerEnded)\n"
+        "worker.join()\n"
+        "def raises(): raise ValueError('of somebody else')\n"
+        "other = bench.threading.Thread(target=raises)\n"
+        "other.start()\n"
+        "other.join()\n"
+        "print('the end')\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout == "the end\n"
+    assert "HandlerEnded" not in said.stderr
+    assert "ValueError: of somebody else" in said.stderr
 
 
 async def test_open_streams_and_websockets_do_not_hold_up_the_stop() -> None:
