@@ -13,11 +13,12 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Request
 
 from workbench import course
 
 ARTIFACTS = course.ROOT / "test-artifacts"
+LOOK = 200  # milliseconds between two looks at a page: without it there is one for each frame that is drawn
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
@@ -95,6 +96,7 @@ class Opened:
                        if (model.cells.some(failed)) return true;
                        return prompts.length && prompts.every(one => /\\[\\d+\\]/.test(one.textContent)); }""",
             timeout=timeout * 1000,
+            polling=LOOK,
         )
 
     def run_cells(self, sources: dict[int, str]) -> None:
@@ -113,6 +115,7 @@ class Opened:
                         .filter(one => /\\[\\d+\\]/.test(one.textContent)).length === count""",
             arg=len(cells),
             timeout=60_000,
+            polling=LOOK,
         )
 
     def errors(self) -> list[str]:
@@ -139,23 +142,39 @@ class Opened:
         return path
 
     def close(self) -> None:
-        """End the notebook's kernel, and close its page."""
-        self.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-        self.page.close()
+        """End the notebook's kernel, and close the notebook. Its page stays, for the next one."""
+        self.page.evaluate(
+            """async () => { const panel = window.jupyterapp.shell.currentWidget;
+                             await panel.sessionContext.shutdown();
+                             panel.dispose(); }"""
+        )
+        self.page.remove_listener("request", self.note)
+
+    def note(self, request: Request) -> None:
+        """Note the host that a request goes to."""
+        self.hosts.add(request.url.partition("//")[2].partition("/")[0])
 
 
 def open_notebook(browser: Browser, lab: Lab, name: str) -> Opened:
-    """Open a notebook of the lab in a new page and wait for its kernel."""
-    context = browser.contexts[0] if browser.contexts else browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()  # of one context, whose cache has JupyterLab's files after the first page
-    opened = Opened(page, set())
-    page.on("request", lambda request: opened.hosts.add(request.url.partition("//")[2].partition("/")[0]))
-    page.goto(f"{lab.url}lab/tree/notebooks/{name}?token={lab.token}&reset")
-    page.wait_for_function(
-        """() => { const panel = window.jupyterapp?.shell?.currentWidget;
-                   const session = panel?.sessionContext;
-                   return session?.session?.kernel && session.kernelDisplayStatus === 'idle'; }""",
+    """Open a notebook of the lab and wait for its kernel: by its address in a new page, or in the lab's page."""
+    context = browser.contexts[0] if browser.contexts else browser.new_context()
+    page = next((one for one in context.pages if one.url.startswith(lab.url)), None)
+    opened = Opened(page or context.new_page(), set())
+    opened.page.on("request", opened.note)
+    opened.page.set_viewport_size({"width": 1280, "height": 900})
+    path = f"notebooks/{name}"
+    if page is None:  # JupyterLab takes ten seconds of the processor's time to start in a page
+        opened.page.goto(f"{lab.url}lab/tree/{path}?token={lab.token}&reset")
+    else:
+        page.evaluate("async path => { await window.jupyterapp.commands.execute('docmanager:open', {path}) }", path)
+    opened.page.wait_for_function(
+        """path => { const panel = window.jupyterapp?.shell?.currentWidget;
+                     const session = panel?.sessionContext;
+                     return panel?.context?.path === path
+                         && session?.session?.kernel && session.kernelDisplayStatus === 'idle'; }""",
+        arg=path,
         timeout=60_000,
+        polling=LOOK,
     )
-    page.evaluate("window.jupyterapp.shell.collapseLeft()")
+    opened.page.evaluate("window.jupyterapp.shell.collapseLeft()")
     return opened

@@ -19,6 +19,7 @@ def notebook(browser: Browser, any_lab: Lab) -> Iterator[Opened]:
     opened = open_notebook(browser, any_lab, course.lesson("live_laboratory").notebook.name)
     yield opened
     opened.close()
+    opened.page.close()
 
 
 @pytest.fixture
