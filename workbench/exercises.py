@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from workbench import course, machine, notebook
+from workbench import course, notebook
 from workbench.judging import (
     MARKS,
     NOT_ATTEMPTED,
@@ -31,7 +31,7 @@ from workbench.judging import (
 )
 
 ATTEMPTS = 3
-STALL = 0.1  # seconds: what was measured while the machine stood still for that long is judged again
+STALL = 0.08  # seconds: what was measured while the machine stood still for that long is judged again
 PATIENCE = 9.0  # seconds after which a verdict stands, whatever the machine did
 SPARE = 3.0  # seconds beyond the deadline until the judging process is ended from outside
 COLUMNS = 92
@@ -159,9 +159,8 @@ async def verdict_on(exercise: Exercise, source: str) -> Verdict:
     """Judge a cell's source, and once more, or twice, when the machine stood still meanwhile. Always comes back."""
     begun = time.perf_counter()
     for _ in range(ATTEMPTS - 1):
-        with machine.watched() as stalls:
-            verdict = await _verdict_on(exercise, source)
-        if stalls.longest < STALL or time.perf_counter() - begun > PATIENCE:
+        verdict = await _verdict_on(exercise, source)
+        if verdict.stalled < STALL or time.perf_counter() - begun > PATIENCE:
             return verdict
     return await _verdict_on(exercise, source)
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from types import ModuleType
 
+from workbench import machine
 from workbench.answer import Answer, TookTooLong, innermost, place_in_words, where_it_is
 from workbench.judging import NOT_YET, PASSED, Exercise, NotYet, Verdict, find_exercise
 from workbench.server import running
@@ -33,7 +34,8 @@ def judge(connection: Connection, name: str, source: str) -> None:
 
     def send(verdict: Verdict) -> None:
         if once.acquire(blocking=False):
-            connection.send(replace(verdict, printed="\n".join(printed.getvalue().splitlines()[-PRINTED_LINES:])))
+            last = "\n".join(printed.getvalue().splitlines()[-PRINTED_LINES:])
+            connection.send(replace(verdict, printed=last, stalled=stalls.longest))
             connection.close()
             os._exit(0)
 
@@ -51,8 +53,9 @@ def judge(connection: Connection, name: str, source: str) -> None:
             )
         )
 
-    threading.Thread(target=at_deadline, name="deadline", daemon=True).start()
-    send(_verdict(exercise, source))
+    with machine.watched() as stalls:
+        threading.Thread(target=at_deadline, name="deadline", daemon=True).start()
+        send(_verdict(exercise, source))
 
 
 def _verdict(exercise: Exercise, source: str) -> Verdict:

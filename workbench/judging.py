@@ -20,7 +20,8 @@ class Verdict:
     """What came of a check, ready to be shown and sent between processes.
 
     `summary` is the sentence of a pass; `tried`, `expected`, `seen` and `diagnosis` are those of a "not yet".
-    `printed` is the end of what the answer printed meanwhile.
+    `printed` is the end of what the answer printed meanwhile, `stalled` the seconds for which the machine let
+    nobody run, at the longest.
     """
 
     state: str
@@ -30,6 +31,7 @@ class Verdict:
     seen: str = ""
     diagnosis: str = ""
     printed: str = ""
+    stalled: float = 0.0
 
 
 class NotYet(Exception):

@@ -11,22 +11,22 @@ STEP = 0.005  # seconds between two looks at the clock
 
 @dataclass
 class Stalls:
-    """How long the machine stood still at the longest, in seconds, as far as a thread that only sleeps can tell."""
+    """How long this process could not run at the longest, in seconds, as far as a thread that only sleeps can tell."""
 
     longest: float = 0.0
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[Stalls]:
-    """Watch for stalls while the block runs: of the machine, or of this process and its GIL."""
+    """Watch for stalls while the block runs: the thread wakes up late, although nobody in this process computed."""
     stalls, over = Stalls(), threading.Event()
 
     def watch() -> None:
-        due = time.perf_counter() + STEP
-        while not over.wait(max(0.0, due - time.perf_counter())):
-            now = time.perf_counter()
-            stalls.longest = max(stalls.longest, now - due)
-            due = now + STEP
+        now, used = time.perf_counter(), time.process_time()
+        while not over.wait(STEP):
+            before, used_before = now, used
+            now, used = time.perf_counter(), time.process_time()
+            stalls.longest = max(stalls.longest, now - before - STEP - (used - used_before))
 
     thread = threading.Thread(target=watch, name="stalls", daemon=True)
     thread.start()
