@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -33,15 +32,21 @@ def test_a_process_that_is_not_let_run_has_a_stall() -> None:
         assert float(process.stdout.readline()) > 0.4
 
 
-@pytest.mark.parametrize("work", [lambda: time.sleep(0.4), lambda: sum(range(15_000_000))], ids=["waits", "computes"])
-def test_who_waits_or_computes_with_the_gil_has_none(work: Callable[[], object]) -> None:
+def test_who_waits_has_no_stall() -> None:
     tries = []
     for _ in range(3):
-        begun = time.perf_counter()
         with machine.watched() as stalls:
-            work()
-        tries.append(stalls.longest / (time.perf_counter() - begun))
-    assert min(tries) < 0.5
+            time.sleep(0.4)
+        tries.append(stalls.longest)
+    assert min(tries) < 0.2
+
+
+def test_who_computes_with_the_gil_has_no_stall_for_that() -> None:
+    wall, used = time.perf_counter(), time.process_time()
+    with machine.watched() as stalls:
+        sum(range(15_000_000))  # one call in C, in which no other thread of Python runs
+    wall, used = time.perf_counter() - wall, time.process_time() - used
+    assert stalls.longest < wall - used + 0.05  # a busy machine gives it less than all of the time
 
 
 STOPS_ITSELF = """
