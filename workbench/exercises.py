@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -30,10 +31,7 @@ from workbench.judging import (
     find_exercise,
 )
 
-ATTEMPTS = 3
-STALL = 0.08  # seconds: what was measured while the machine stood still for that long is judged again
-PATIENCE = 9.0  # seconds after which a verdict stands, whatever the machine did
-SPARE = 3.0  # seconds beyond the deadline until the judging process is ended from outside
+PATIENCE = 3.0  # seconds without a sign of life after which the judging process is ended
 COLUMNS = 92
 
 _hints_shown: Counter[str] = Counter()
@@ -156,27 +154,20 @@ def warm_up() -> None:
 
 
 async def verdict_on(exercise: Exercise, source: str) -> Verdict:
-    """Judge a cell's source, and once more, or twice, when the machine stood still meanwhile. Always comes back."""
-    begun = time.perf_counter()
-    for _ in range(ATTEMPTS - 1):
-        verdict = await _verdict_on(exercise, source)
-        if verdict.stalled < STALL or time.perf_counter() - begun > PATIENCE:
-            return verdict
-    return await _verdict_on(exercise, source)
-
-
-async def _verdict_on(exercise: Exercise, source: str) -> Verdict:
-    """Judge a cell's source in a process of its own, which is gone afterwards."""
+    """Judge a cell's source in a process of its own, which is gone afterwards. Always comes back."""
     context = _context()
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_judge, args=(theirs, exercise.name, source), name="judge")
+    folder = tempfile.TemporaryDirectory(prefix="answer-", ignore_cleanup_errors=True)
+    process = context.Process(target=_judge, args=(theirs, exercise.name, source, folder.name), name="judge")
     await asyncio.to_thread(process.start)
     theirs.close()
     try:
-        ready = await asyncio.to_thread(wait, [ours, process.sentinel], exercise.deadline + SPARE)
-        if ours in ready or ours.poll():
-            with contextlib.suppress(EOFError):
-                received: Verdict = ours.recv()
+        while (ready := await asyncio.to_thread(wait, [ours, process.sentinel], PATIENCE)) and ours.poll():
+            try:
+                received: Verdict | None = ours.recv()
+            except EOFError:
+                break
+            if received is not None:
                 return received
         if not ready:
             return Verdict(
@@ -198,6 +189,7 @@ async def _verdict_on(exercise: Exercise, source: str) -> Verdict:
     finally:
         _end(process)
         ours.close()
+        folder.cleanup()
 
 
 def _judge(*args: Any) -> None:

@@ -11,36 +11,47 @@ import io
 import multiprocessing
 import os
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from types import ModuleType
 
-from workbench import machine
+from workbench import clock
 from workbench.answer import Answer, TookTooLong, innermost, place_in_words, where_it_is
 from workbench.judging import NOT_YET, PASSED, Exercise, NotYet, Verdict, find_exercise
 from workbench.server import running
 
 PRINTED_LINES = 8
+SIGN = 0.25  # seconds between two signs of life
 MEMORY = 4 << 30  # bytes that an answer may map, where the platform can limit it
 
 
-def judge(connection: Connection, name: str, source: str) -> None:
-    """Judge `source` as the answer to the exercise `name`, send the Verdict through `connection`, exit."""
+def judge(connection: Connection, name: str, source: str, folder: str) -> None:
+    """Judge `source` as the answer to the exercise `name`, send the Verdict through `connection`, exit.
+
+    Until then a sign of life, None, goes through it every SIGN seconds. What the answer leaves in temporary files
+    goes into `folder`.
+    """
     exercise = find_exercise(name)
-    printed = _isolate()
+    printed = _isolate(folder)
+    clock.stand_still_with_the_machine()
     once = threading.Lock()
 
     def send(verdict: Verdict) -> None:
-        if once.acquire(blocking=False):
-            last = "\n".join(printed.getvalue().splitlines()[-PRINTED_LINES:])
-            connection.send(replace(verdict, printed=last, stalled=stalls.longest))
-            connection.close()
-            os._exit(0)
+        once.acquire()  # and never released: the first verdict is the last word
+        last = "\n".join(printed.getvalue().splitlines()[-PRINTED_LINES:])
+        connection.send(replace(verdict, printed=last))
+        connection.close()
+        os._exit(0)
 
-    def at_deadline() -> None:
-        time.sleep(exercise.deadline)
+    def until_the_deadline() -> None:
+        deadline = clock.now() + exercise.deadline
+        while clock.now() < deadline:
+            with once:
+                connection.send(None)
+            clock.sleep(SIGN)
         where = where_it_is()
         send(
             Verdict(
@@ -53,9 +64,8 @@ def judge(connection: Connection, name: str, source: str) -> None:
             )
         )
 
-    with machine.watched() as stalls:
-        threading.Thread(target=at_deadline, name="deadline", daemon=True).start()
-        send(_verdict(exercise, source))
+    threading.Thread(target=until_the_deadline, name="deadline", daemon=True).start()
+    send(_verdict(exercise, source))
 
 
 def _verdict(exercise: Exercise, source: str) -> Verdict:
@@ -84,6 +94,7 @@ def _verdict(exercise: Exercise, source: str) -> Verdict:
 
 
 async def _run_check(exercise: Exercise, answer: Answer) -> str:
+    before = _clocks()
     try:
         return await exercise.check(answer)
     except NotYet as error:
@@ -97,10 +108,33 @@ async def _run_check(exercise: Exercise, answer: Answer) -> str:
                     "in the event loop. A handler answers or raises an HTTPException; it never exits.",
                 ) from error
         raise
+    finally:
+        _require_clocks(before)
 
 
-def _isolate() -> io.StringIO:
-    """Cut this process off from the notebook's streams and process group; keep what is printed."""
+def _clocks() -> dict[str, object]:
+    return {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module, names in ((time, ("perf_counter", "monotonic", "time", "sleep")), (asyncio, ("sleep",)))
+        for name in names
+    }
+
+
+def _require_clocks(before: dict[str, object]) -> None:
+    """The clocks and sleeps are those of before. Raises NotYet: what was seen meanwhile says nothing."""
+    for name, function in _clocks().items():
+        if function is not before[name]:
+            raise NotYet(
+                tried="to judge your code by the clock",
+                expected=f"`{name}` as Python has it",
+                seen="another function in its place",
+                diagnosis=f"Your code replaces `{name}` for the whole process, and so for everybody who waits in it. "
+                "Leave the clocks and sleeps of Python as they are; a name of your own may stand for anything.",
+            )
+
+
+def _isolate(folder: str) -> io.StringIO:
+    """Cut this process off from the notebook's streams, process group and temporary files; keep what is printed."""
     if hasattr(os, "setsid"):
         with contextlib.suppress(OSError):  # we lead a group already
             os.setsid()
@@ -115,6 +149,7 @@ def _isolate() -> io.StringIO:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
     printed = io.StringIO()
     sys.stdout = sys.stderr = printed
     builtins.input = _no_input

@@ -20,8 +20,7 @@ class Verdict:
     """What came of a check, ready to be shown and sent between processes.
 
     `summary` is the sentence of a pass; `tried`, `expected`, `seen` and `diagnosis` are those of a "not yet".
-    `printed` is the end of what the answer printed meanwhile, `stalled` the seconds for which the machine let
-    nobody run, at the longest.
+    `printed` is the end of what the answer printed meanwhile.
     """
 
     state: str
@@ -31,7 +30,6 @@ class Verdict:
     seen: str = ""
     diagnosis: str = ""
     printed: str = ""
-    stalled: float = 0.0
 
 
 class NotYet(Exception):

@@ -8,16 +8,17 @@ import asyncio
 import contextlib
 import itertools
 import json
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import h11
 
+from workbench import clock
 from workbench.record import MARK, Request
 from workbench.server import LiveServer
+from workbench.waiting import until
 
 MOST = 500  # calls in one burst
 
@@ -103,28 +104,44 @@ async def burst(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await asyncio.gather(*(connection.open() for connection in connections), return_exceptions=True)
-        start = time.perf_counter()
+        start = clock.now()
         calls = [Call(number, paths[number % len(paths)], start) for number in range(n)]
         async with asyncio.TaskGroup() as group:
             for call, connection in zip(calls, connections, strict=True):
                 group.create_task(_call_once(connection, call, method, f"{prefix}{call.number}", timeout))
     end = max(call.end for call in calls)
-    await _until_the_record_knows(server, end)
-    seen = {request.mark: request for request in server.record.marked(prefix)}
-    for call in calls:
-        call.request = seen.get(f"{prefix}{call.number}")
+    await _until_the_record_knows(server, end, calls, prefix)
     return Burst(calls, start, end, server)
 
 
-async def _until_the_record_knows(server: LiveServer, moment: float) -> None:
-    """Wait until the server's loop was looked at after `moment`: a lag is noted when the loop is free again."""
-    patience = time.perf_counter() + 0.5
-    while server.alive and server.record.looked_at() < moment and time.perf_counter() < patience:
+async def _until_the_record_knows(server: LiveServer, moment: float, calls: list[Call], prefix: str) -> None:
+    """Give each call the server's view of it, once that is complete, or after a while.
+
+    A lag is noted when the loop is free again, and what a handler raised when the answer, a 500, has gone out.
+    """
+    patience = clock.now() + 0.5
+    while True:
+        seen = {request.mark: request for request in server.record.marked(prefix)}
+        for call in calls:
+            call.request = seen.get(f"{prefix}{call.number}")
+        open_still = [one for one in calls if one.status and one.status >= 500 and one.request and not one.request.done]
+        if not server.alive or clock.now() > patience or (server.record.looked_at() >= moment and not open_still):
+            return
         await asyncio.sleep(0.002)
 
 
+async def look_up(call: Call, server: LiveServer, is_it: Callable[[Request], bool]) -> None:
+    """Give a call that was made otherwise than by a burst the server's view of it: the last request that `is_it`.
+
+    Where it failed, once that view is complete: what a handler raised is known when the 500 has gone out.
+    """
+    found = call.request = next((one for one in reversed(list(server.record.requests)) if is_it(one)), None)
+    if found is not None and (call.error or call.status is None or call.status >= 500):
+        await until(lambda: found.done is not None, 0.5)
+
+
 async def _call_once(connection: "_Connection", call: Call, method: str, mark: str, timeout: float) -> None:
-    call.start = time.perf_counter()
+    call.start = clock.now()
     try:
         async with asyncio.timeout(timeout):
             call.status, call.headers, call.body = await connection.ask(method, call.path, mark)
@@ -132,7 +149,7 @@ async def _call_once(connection: "_Connection", call: Call, method: str, mark: s
         call.error = f"no answer within {timeout:g} s"
     except (OSError, EOFError, h11.RemoteProtocolError) as error:
         call.error = f"{type(error).__name__}: {error}"
-    call.end = time.perf_counter()
+    call.end = clock.now()
 
 
 class _Connection:
@@ -228,7 +245,7 @@ async def heartbeat(
     async def ping_for_ever() -> None:
         async with contextlib.aclosing(_Connection(server.url)) as connection:
             while not ended.is_set():
-                start = time.perf_counter()
+                start = clock.now()
                 try:
                     async with asyncio.timeout(timeout):
                         status, _, _ = await connection.ask("GET", path)
@@ -237,7 +254,7 @@ async def heartbeat(
                 except (TimeoutError, OSError, EOFError, h11.ProtocolError) as error:
                     beat.failures.append(f"{type(error).__name__}: {error}")
                     await connection.aclose()
-                beat.pings.append((start, time.perf_counter() - start))
+                beat.pings.append((start, clock.now() - start))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(ended.wait(), every)
 

@@ -4,11 +4,12 @@ All times are `time.perf_counter()` seconds, the clock that the load side uses t
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from workbench import clock
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -99,10 +100,10 @@ class Record:
 
     async def probe(self) -> None:
         """Sleep a little for ever, and note how late the loop wakes us: that is how long it was held."""
-        due = time.perf_counter() + PROBE_INTERVAL
+        due = clock.now() + PROBE_INTERVAL
         while True:
-            await asyncio.sleep(due - time.perf_counter())
-            now = time.perf_counter()
+            await asyncio.sleep(due - clock.now())
+            now = clock.now()
             self.lags.append(Lag(due, max(0.0, now - due)))
             due = now + PROBE_INTERVAL
 
@@ -113,14 +114,14 @@ def recorded(app: ASGIApp, record: Record) -> ASGIApp:
     async def http(scope: Scope, receive: Receive, send: Send) -> None:
         mark = next((value.decode("latin-1") for name, value in scope["headers"] if name == MARK), None)
         client = scope.get("client")
-        request = Request(scope["method"], scope["path"], client[1] if client else None, mark, time.perf_counter())
+        request = Request(scope["method"], scope["path"], client[1] if client else None, mark, clock.now())
         record.requests.append(request)
 
         async def noting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
             elif request.first_byte is None and message["type"] == "http.response.body":
-                request.first_byte = time.perf_counter()
+                request.first_byte = clock.now()
             await send(message)
 
         try:
@@ -132,7 +133,7 @@ def recorded(app: ASGIApp, record: Record) -> ASGIApp:
             request.error = error
             raise
         finally:
-            request.done = time.perf_counter()
+            request.done = clock.now()
 
     async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
@@ -142,7 +143,7 @@ def recorded(app: ASGIApp, record: Record) -> ASGIApp:
             payload = message.get("bytes") or (message.get("text") or "").encode()
             kind = message["type"].removeprefix("websocket.")
             size = len(payload) if kind in ("send", "receive") else None
-            record.messages.append(WebSocketMessage(time.perf_counter(), port, scope["path"], direction, kind, size))
+            record.messages.append(WebSocketMessage(clock.now(), port, scope["path"], direction, kind, size))
 
         async def noting_receive() -> Message:
             message = await receive()

@@ -15,7 +15,6 @@ import os
 import socket
 import sys
 import threading
-import time
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from workbench import logs
+from workbench import clock, logs
 from workbench.asgi import ServeError, as_asgi, with_pages
 from workbench.prompt_server import PromptServer
 from workbench.record import ASGIApp, Message, Receive, Record, Scope, Send, recorded
@@ -67,7 +66,7 @@ class LiveServer:
             recorded(self._watching_lifespan(with_pages(app)), self.record),
             host=HOST,
             port=port,
-            loop="asyncio" if debug else "auto",
+            loop="asyncio" if debug or clock.stands_still() else "auto",
             log_config=None,
             access_log=False,
             lifespan="auto",
@@ -131,10 +130,10 @@ class LiveServer:
         if self._loop is not None and self._uvicorn is not None:
             with contextlib.suppress(RuntimeError):  # the loop closed in this moment
                 self._loop.call_soon_threadsafe(self._stop_soon)
-        self._thread.join(self.grace + 0.5)
+        join_all([self._thread], self.grace + 0.5)
         join_all(self._threads(), 0.3)  # idle worker threads end by themselves
-        deadline = time.perf_counter() + 1.5
-        while (left := self._threads()) and time.perf_counter() < deadline:
+        deadline = clock.now() + 1.5
+        while (left := self._threads()) and clock.now() < deadline:
             for thread in left:
                 raise_in(thread, HandlerEnded)
             join_all(left, 0.2)
@@ -164,7 +163,7 @@ class LiveServer:
         """Start the thread and wait until the app has started. Raises ServeError with the cause."""
         self._thread.start()
         try:
-            settled = self._settled.wait(timeout)
+            settled = self._settles(timeout)
         except BaseException:
             self.stop()
             raise
@@ -179,6 +178,13 @@ class LiveServer:
             said = f"{type(cause).__name__}: {cause}".rstrip(": ")
             raise ServeError(f"The app did not start: its lifespan raised {said}") from cause
         self.port = self._uvicorn.servers[0].sockets[0].getsockname()[1]
+
+    def _settles(self, timeout: float) -> bool:
+        deadline = clock.now() + timeout
+        while not self._settled.wait(min(0.05, timeout)):
+            if clock.now() > deadline:
+                return False
+        return True
 
     def _watching_lifespan(self, app: ASGIApp) -> ASGIApp:
         async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,12 +9,13 @@ import asyncio
 import email
 import email.policy
 import threading
-import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from aiosmtpd.smtp import SMTP
+
+from workbench import clock
 
 HOST = "127.0.0.1"
 
@@ -104,7 +105,7 @@ class MailServer:
     async def handle_DATA(self, smtp: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
         """Note a mail that is there."""
         message = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
-        self.messages.append(Mail(", ".join(envelope.rcpt_tos), str(message["subject"] or ""), time.perf_counter()))
+        self.messages.append(Mail(", ".join(envelope.rcpt_tos), str(message["subject"] or ""), clock.now()))
         return "250 OK"
 
 

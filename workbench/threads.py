@@ -3,8 +3,9 @@
 import ctypes
 import functools
 import threading
-import time
 from collections.abc import Iterable
+
+from workbench import clock
 
 
 def raise_in(thread: threading.Thread, kind: type[BaseException]) -> None:
@@ -28,6 +29,7 @@ def let_end_quietly(kind: type[BaseException]) -> None:
 
 def join_all(threads: Iterable[threading.Thread], timeout: float) -> None:
     """Wait for all the threads, `timeout` seconds in all."""
-    deadline = time.perf_counter() + timeout
+    deadline = clock.now() + timeout
     for thread in list(threads):
-        thread.join(max(0.0, deadline - time.perf_counter()))
+        while thread.is_alive() and (left := deadline - clock.now()) > 0:
+            thread.join(min(left, 0.05))

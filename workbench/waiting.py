@@ -2,8 +2,9 @@
 
 import asyncio
 import inspect
-import time
 from collections.abc import Callable
+
+from workbench import clock
 
 
 async def until(
@@ -14,11 +15,11 @@ async def until(
     condition: called again and again; what it gives is awaited where that is possible.
     progress: what shows that there is some: the time begins anew when its value changes.
     """
-    last, deadline = progress(), time.perf_counter() + within
+    last, deadline = progress(), clock.now() + within
     while not await _value(condition):
         if (now := progress()) != last:
-            last, deadline = now, time.perf_counter() + within
-        if time.perf_counter() > deadline:
+            last, deadline = now, clock.now() + within
+        if clock.now() > deadline:
             return bool(await _value(condition))
         await asyncio.sleep(0.004)
     return True

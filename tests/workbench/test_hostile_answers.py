@@ -99,6 +99,16 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
         + BURST + "while True: pass",
         "did not come back in time",
     ),
+    "a clock of its own": (
+        FUNCTION,
+        "import time\nreal = time.perf_counter\ntime.perf_counter = lambda: real() / 10\n" + BURST + "return [0.2] * n",
+        "replaces `time.perf_counter`",
+    ),
+    "a sleep of its own": (
+        FUNCTION,
+        "import asyncio\n" + BURST + "asyncio.sleep = print",
+        "replaces `asyncio.sleep`",
+    ),
     "swallows everything": (
         FUNCTION,
         "import time\n" + BURST
@@ -126,7 +136,7 @@ def test_one_sentence_in_time(name: str) -> None:
     said = in_words(find_exercise(exercise), verdict)
     assert verdict.state == NOT_YET, said
     assert any(part in verdict.diagnosis for part in sentence.split("|")), said
-    assert seconds < find_exercise(exercise).deadline + 6, said
+    assert seconds < 3 * find_exercise(exercise).deadline + 30, said  # by the judge's clock it is the deadline at most
 
 
 def test_nothing_is_left_running() -> None:
