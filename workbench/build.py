@@ -4,9 +4,8 @@
     python -m workbench.build lifespan     only that one
     python -m workbench.build --check      build nothing; fail where a committed notebook's sources differ
 
-A rebuilt cell keeps its committed output when the new one says the same after sanitising, as nbval compares
-them, and no cell before it has changed. So building twice leaves no diff. Delete a notebook to have all its
-outputs new.
+A notebook's outputs are of one run. Where a rebuilt one says the same in every cell, after sanitising, as nbval
+compares them, the committed one stays as it is. So building twice leaves no diff. Delete a notebook to have it new.
 """
 
 import argparse
@@ -56,7 +55,7 @@ def build(lesson: Lesson) -> nbformat.NotebookNode:
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-        "lesson": {"slug": lesson.slug, "sources": ""},
+        "lesson": {"slug": lesson.slug, "sources": "", "outputs": ""},
     }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata["lesson"]["sources"] = digest(notebook)
@@ -67,6 +66,12 @@ def digest(notebook: nbformat.NotebookNode) -> str:
     """A checksum of all cells' kinds and sources, which tells the course's notebook from a learner's copy."""
     sources = [[cell.cell_type, cell.source] for cell in notebook.cells]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+
+
+def outputs_digest(notebook: nbformat.NotebookNode) -> str:
+    """A checksum of all outputs, which tells those of one run from others that were put in their place."""
+    outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps(outputs).encode()).hexdigest()
 
 
 def _loaded(lesson: Lesson, source: str) -> str:
@@ -124,6 +129,7 @@ def execute(lesson: Lesson, notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = list(_merged(cell.outputs))
+    notebook.metadata["lesson"]["outputs"] = outputs_digest(notebook)
 
 
 def _merged(outputs: list[Any]) -> Iterator[Any]:
@@ -137,18 +143,11 @@ def _merged(outputs: list[Any]) -> Iterator[Any]:
         yield output
 
 
-def keep_outputs(notebook: nbformat.NotebookNode, committed: nbformat.NotebookNode) -> None:
-    """Take over each committed output that says the same as the new one, up to the first cell that changed.
-
-    What comes after a changed cell may look different and say the same: a picture of other figures.
-    """
-    old = [cell for cell in committed.cells if cell.cell_type == "code"]
-    new = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for before, cell in zip(old, new, strict=False):
-        if (before.id, before.source) != (cell.id, cell.source):
-            break
-        if _said(cell.outputs) == _said(before.outputs):
-            cell.outputs = before.outputs
+def says_the_same(notebook: nbformat.NotebookNode, committed: nbformat.NotebookNode) -> bool:
+    """Whether a notebook has the cells of the committed one, and each says the same, as nbval compares them."""
+    cells = [[(one.id, one.cell_type, one.source) for one in both.cells] for both in (notebook, committed)]
+    said = [[_said(one.get("outputs", [])) for one in both.cells] for both in (notebook, committed)]
+    return cells[0] == cells[1] and said[0] == said[1]
 
 
 def _said(outputs: list[Any]) -> list[Any]:
@@ -174,6 +173,7 @@ def sources_differ(lesson: Lesson) -> str:
         return f"{lesson.notebook.name} is missing"
     committed = nbformat.read(lesson.notebook, as_version=4)
     fresh = build(lesson)
+    fresh.metadata["lesson"]["outputs"] = outputs_digest(committed)
     if (
         [(cell.id, cell.cell_type, cell.source, cell.metadata) for cell in committed.cells]
         == [(cell.id, cell.cell_type, cell.source, cell.metadata) for cell in fresh.cells]
@@ -205,10 +205,11 @@ def main(arguments: list[str] | None = None) -> int:
         for lesson in chosen:
             notebook = build(lesson)
             execute(lesson, notebook)
-            if lesson.notebook.is_file():
-                keep_outputs(notebook, nbformat.read(lesson.notebook, as_version=4))
-            lesson.notebook.write_text(written(notebook), encoding="utf-8")
-            print(f"built {lesson.notebook.relative_to(course.ROOT)}")
+            path = lesson.notebook
+            same = path.is_file() and says_the_same(notebook, nbformat.read(path, as_version=4))
+            if not same or sources_differ(lesson):
+                path.write_text(written(notebook), encoding="utf-8")
+            print(f"built {path.relative_to(course.ROOT)}" + (", which says the same as before" if same else ""))
     except CourseError as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 from workbench import course
-from workbench.build import build, keep_outputs, main, sources_differ
+from workbench.build import build, main, outputs_digest, says_the_same, sources_differ
 from workbench.course import CourseError, Lesson
 from workbench.judging import exercises_of
 
@@ -66,11 +66,25 @@ def notebook(*cells: tuple[str, str, str]) -> nbformat.NotebookNode:
     return made
 
 
-def test_what_says_the_same_is_kept_up_to_the_first_cell_that_changed() -> None:
-    committed = notebook(("a", "took 1 s", "old"), ("b", "yes", "old"), ("c", "took 1 s", "old"), ("d", "", "old"))
-    rebuilt = notebook(("a", "took 2 s", "new"), ("b", "no", "new"), ("C", "took 1 s", "new"), ("d", "", "new"))
-    keep_outputs(rebuilt, committed)
-    assert [cell.outputs[0].data["image/png"] for cell in rebuilt.cells] == ["old", "new", "new", "new"]
+@pytest.mark.parametrize(
+    ("rebuilt", "same"),
+    [
+        ([("a", "took 2 s", "new"), ("b", "yes", "new")], True),
+        ([("a", "took 2 s", "new"), ("b", "no", "new")], False),
+        ([("a", "took 2 s", "new"), ("B", "yes", "new")], False),
+        ([("a", "took 2 s", "new")], False),
+    ],
+)
+def test_a_notebook_is_kept_where_all_of_it_says_the_same(rebuilt: list[tuple[str, str, str]], same: bool) -> None:
+    committed = notebook(("a", "took 1 s", "old"), ("b", "yes", "old"))
+    assert says_the_same(notebook(*rebuilt), committed) == same
+
+
+@LESSONS
+def test_the_outputs_of_a_notebook_are_of_one_run(lesson: Lesson) -> None:
+    """None was kept beside others that are new: the build sums up what one run gave."""
+    committed = nbformat.read(lesson.notebook, as_version=4)
+    assert committed.metadata["lesson"]["outputs"] == outputs_digest(committed)
 
 
 def test_an_unknown_lesson_is_named(capsys: pytest.CaptureFixture[str]) -> None:
