@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +12,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from workbench import clock
 from workbench.answer import Answer, TookTooLong
 from workbench.judging import NotYet, exercise, ms, quoted
 from workbench.server import serve
@@ -50,19 +50,19 @@ class Started:
     async def waited_for(self, answer: Answer) -> BaseException | None:
         """Start the server and call the answer. Returns what it raised; raises TookTooLong."""
         wait_started = await answer.load()
-        self.began = time.perf_counter()
+        self.began = clock.now()
         self.thread.start()
 
         async def note_start() -> None:
             while not self.server.started:
                 await asyncio.sleep(0.002)
-            self.started_at = time.perf_counter()
+            self.started_at = clock.now()
 
         async def note_gaps() -> None:
-            before = time.perf_counter()
+            before = clock.now()
             while True:
                 await asyncio.sleep(0.005)
-                now = time.perf_counter()
+                now = clock.now()
                 self.longest_gap, before = max(self.longest_gap, now - before), now
 
         async def work() -> None:
@@ -85,7 +85,7 @@ class Started:
         except BaseException as error:
             return error
         finally:
-            self.returned_at = time.perf_counter()
+            self.returned_at = clock.now()
             await asyncio.sleep(0.005)
             watching.cancel()
             self.server.should_exit = True
@@ -233,9 +233,9 @@ async def burst(answer: Answer) -> str:
     with serve(app, name="upstream") as server:
         tried = f"burst(url, {CALLS}) of an endpoint that takes {TAKES} s"
         with patch.object(httpx.AsyncClient, "__init__", counting):
-            start = time.perf_counter()
+            start = clock.now()
             latencies = _require_seconds(tried, await answer.call(f"{server.url}/same", CALLS, timeout=4))
-            wall = time.perf_counter() - start
+            wall = clock.now() - start
         if (asked := len(server.record.requests)) != CALLS:
             raise NotYet(
                 tried=tried,
@@ -274,7 +274,7 @@ async def burst(answer: Answer) -> str:
             tried=f"burst(url, {CALLS}) of an endpoint that takes {TAKES} s",
             expected=f"each latency between {TAKES} s and the {wall:.2f} s of the whole burst",
             seen=f"from {min(latencies):.3f} to {max(latencies):.3f}",
-            diagnosis="The figures are not the seconds that each call took. Read time.perf_counter() before and after "
+            diagnosis="The figures are not the seconds that each call took. Read clock.now() before and after "
             "the call, in seconds.",
         )
     return f"{CALLS} calls at once in {wall:.2f} s, each with its own latency."

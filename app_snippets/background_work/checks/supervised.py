@@ -4,7 +4,6 @@ import ast
 import asyncio
 import gc
 import inspect
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,11 @@ import httpx
 from fastapi import FastAPI, Request
 
 from app_snippets.background_work.checks.common import all_logged, calls, nodes, posted, printed
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly
 from workbench.waiting import until
 from workbench.words import failure_in_words
 
@@ -62,7 +61,7 @@ async def supervised(answer: Answer) -> str:
     app.add_api_route("/start-it", trials.start_it, methods=["POST"])
     app.add_api_route("/do-it", trials.do_it, methods=["POST"])
     await trials.idle()
-    seconds = await calmly(trials.all_of_them)
+    seconds = await trials.all_of_them()
     return f"Nothing was collected, one failure ended nothing else, and the server stopped in {ms(seconds)}."
 
 
@@ -86,7 +85,7 @@ class _Jobs:
         await self.job()
 
     def note(self, what: str) -> None:
-        self.log.setdefault(what, time.perf_counter())
+        self.log.setdefault(what, clock.now())
 
     async def start(self, server: LiveServer, job: Job, tried: str) -> Call:
         self.job = job
@@ -139,7 +138,7 @@ class _Jobs:
         if not await until(lambda: "first" in self.log, JOB + 1):
             raise NotYet(tried=tried, expected="the job done", seen="it never was", diagnosis=self._never_ran())
         if self.log["first"] < call.end:
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="an answer while the job runs",
                 seen=f"the answer after {ms(call.latency)}, when the job was done",
@@ -288,11 +287,11 @@ class _Jobs:
         tried = f"to stop the server while two jobs run: one of 200 ms, and one of {ms(LONG)}"
         await self.start(server, long, tried)
         await self.start(server, finishes, tried)
-        begun = time.perf_counter()
+        begun = clock.now()
         await asyncio.to_thread(server.stop)
-        stopped = time.perf_counter() - begun
+        stopped = clock.now() - begun
         if "began" not in self.log:
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="the short one done",
                 seen="it had not even begun",
@@ -300,7 +299,7 @@ class _Jobs:
                 "lasts, the next one waits. Each job needs a task of its own.",
             )
         if "drained" not in self.log:
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="the short one done",
                 seen=f"it was cancelled after {ms(self.log.get('long ended', begun + stopped) - begun)}",
@@ -308,8 +307,7 @@ class _Jobs:
             )
         ended = self.log.get("long ended", begun + stopped) - begun
         if "long done" in self.log or ended > STOPPED:
-            kind = NotYet if "long done" in self.log else Noisy
-            raise kind(
+            raise NotYet(
                 tried=tried,
                 expected="the long one cancelled after DRAIN seconds",
                 seen=f"it ended after {ms(ended)}",

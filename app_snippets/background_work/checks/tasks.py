@@ -3,17 +3,16 @@
 import ast
 import os
 import secrets
-import time
 from collections.abc import Set
 from dataclasses import dataclass, field
 
 from app_snippets.background_work.checks.common import all_logged, calls, errors_in, nodes, posted, printed
+from workbench import clock
 from workbench.answer import Answer, Held
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
 from workbench.server import LiveServer
 from workbench.services import MailServer, mail_server
-from workbench.trial import Noisy, calmly
 from workbench.upstream import Reply, Upstream, upstream
 from workbench.waiting import until
 from workbench.words import failure_in_words
@@ -49,7 +48,7 @@ async def tasks(answer: Answer) -> str:
         async with answer.served() as server:
             trials = _Tasks(answer, server, mail, services)
             with all_logged(server):
-                ahead = await calmly(trials.all_well)
+                ahead = await trials.all_well()
                 for down in ({"mail"}, {"newsletter"}, {"audit"}, {"mail", "newsletter"}):
                     await trials.with_failures(down)
     return f"The answer was out {ms(ahead)} before the mail. Whatever failed, the rest was done, and the log says it."
@@ -84,8 +83,8 @@ class _Tasks:
         return call
 
     async def settled(self, call: Call, due: Set[str]) -> None:
-        latest = time.perf_counter() + 3
-        while not all(self.done(what) for what in due) and time.perf_counter() < latest:
+        latest = clock.now() + 3
+        while not all(self.done(what) for what in due) and clock.now() < latest:
             done = call.request.done if call.request else call.end
             if done and await until(lambda: all(self.done(what) for what in due), SETTLED):
                 return
@@ -106,7 +105,7 @@ class _Tasks:
             )
         (arrived,) = [one.at for one in self.mail.messages if one.to == self.address][:1]
         if call.end > arrived:
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="an answer before the mail has arrived",
                 seen=f"the answer after {ms(call.latency)}, and the mail had arrived {ms(call.end - arrived)} before",
@@ -115,7 +114,7 @@ class _Tasks:
             )
         longest = max(self.held, key=lambda one: one.seconds, default=None)
         if longest and longest.seconds > HELD:
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="a loop that is free while the mail is sent",
                 seen=f"the loop held for {ms(longest.seconds)} at {longest}",

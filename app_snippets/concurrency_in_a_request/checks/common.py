@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import time
 from typing import Any
 
+from workbench import clock
 from workbench.load import Call, burst
 from workbench.server import LiveServer
 from workbench.upstream import Reply, Upstream
@@ -19,8 +19,8 @@ async def called(server: LiveServer, services: Upstream, path: str, replies: dic
 
 async def abandoned(services: Upstream, paths: set[str], *, within: float) -> set[str]:
     """Which of the paths the services have not seen the caller leave, `within` seconds at most from now."""
-    until = time.perf_counter() + within
-    while (left := paths - set(services.abandoned)) and time.perf_counter() < until:
+    until = clock.now() + within
+    while (left := paths - set(services.abandoned)) and clock.now() < until:
         await asyncio.sleep(0.005)
     return left
 

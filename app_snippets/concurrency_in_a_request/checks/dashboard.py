@@ -12,7 +12,6 @@ from workbench.answer import Answer, innermost, place_in_words
 from workbench.judging import NotYet, exercise, ms, quoted
 from workbench.load import Call
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly
 from workbench.upstream import Reply, Upstream, upstream
 from workbench.words import error_of, failure_in_words, leaves, said
 
@@ -38,20 +37,11 @@ async def dashboard(answer: Answer) -> str:
         os.environ["SERVICES_URL"] = services.url
         async with answer.served() as server:
             trials = _Dashboard(server, services, user, ids)
-            try:
-                await calmly(trials.all_well)
-            except _NotShown:
-                raise
-            except Noisy:
-                raise await trials.one_after_another() from None
-            late = await calmly(trials.late)
-            await calmly(trials.failing)
-            await calmly(trials.no_user)
+            await trials.all_well()
+            late = await trials.late()
+            await trials.failing()
+            await trials.no_user()
     return f"Late recommendations: the dashboard after {late.latency:.2f} s without them. No call outlived its request."
-
-
-class _NotShown(Noisy):
-    """All was well, and not all of it was shown: a first request may be so slow that the budget is over."""
 
 
 @dataclass
@@ -72,7 +62,7 @@ class _Dashboard:
             raise NotYet(tried=tried, expected="status 200", **failure_in_words(call))
         expected = {"user": self.user, "recommendations": self.ids}
         if parsed(call) != expected:
-            raise _NotShown(
+            raise NotYet(
                 tried=tried,
                 expected=f"`{expected}`",
                 seen=said(call),
@@ -81,7 +71,7 @@ class _Dashboard:
             )
         seen = [one for one in self.services.server.record.requests if one.arrived >= call.start]
         if len(seen) < 2 or max(one.arrived for one in seen) > min(one.done or call.end for one in seen):
-            raise Noisy(tried=tried, expected="", seen="", diagnosis="one after another")
+            raise await self.one_after_another()
         return call
 
     def _why_not_shown(self, body: Any) -> str:
@@ -122,15 +112,14 @@ class _Dashboard:
             )
         self._require_empty(call, tried, self._late_in_words)
         if call.latency > IN_TIME:
-            kind = NotYet if call.latency > CERTAIN else Noisy
-            raise kind(
+            raise NotYet(
                 tried=tried,
                 expected=f"an answer within {ms(IN_TIME)}",
                 seen=ms(call.latency),
                 diagnosis="There is a budget, and it is too large: BUDGET seconds from when the request begins.",
             )
         if await abandoned(self.services, {"/recommendations"}, within=0.3):
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="the request to `/recommendations` ended with the budget",
                 seen="the dashboard went out, and the request went on",
@@ -184,8 +173,7 @@ class _Dashboard:
             why = failure_in_words(call)["diagnosis"]
         else:
             why = otherwise(call)
-        kind = Noisy if call.status == 200 and not user_there else NotYet  # a slow machine can use up a user's budget
-        raise kind(tried=tried, expected=f"status 200, `{expected}`", seen=self._seen(call), diagnosis=why)
+        raise NotYet(tried=tried, expected=f"status 200, `{expected}`", seen=self._seen(call), diagnosis=why)
 
     def _seen(self, call: Call) -> str:
         for leaf in leaves(error_of(call))[:1]:
@@ -206,7 +194,7 @@ class _Dashboard:
             )
         common = {"tried": tried, "expected": "the request to `/recommendations` ended when the user had failed"}
         if "/recommendations" in self.services.finished:
-            raise Noisy(
+            raise NotYet(
                 **common,
                 seen=f"the error went out after {ms(call.latency)}, when the recommendations were there",
                 diagnosis="Nothing is left to hope for once the user has failed, and still the recommendations were "
@@ -215,7 +203,7 @@ class _Dashboard:
         if "/recommendations" in self.services.asked and await abandoned(
             self.services, {"/recommendations"}, within=0.15
         ):
-            raise Noisy(
+            raise NotYet(
                 **common,
                 seen=f"the error went out after {ms(call.latency)}, and the request went on",
                 diagnosis="An orphan: the user's error left the handler, and the task of the recommendations went on "

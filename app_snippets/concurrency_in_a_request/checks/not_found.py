@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass, replace
 
 from app_snippets.concurrency_in_a_request.checks.common import abandoned, called, parsed
+from workbench import clock
 from workbench.answer import Answer, innermost
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly
 from workbench.upstream import Reply, Upstream, upstream
 from workbench.words import error_of, failure_in_words, leaves, said
 
@@ -35,11 +35,11 @@ async def not_found(answer: Answer) -> str:
         async with answer.served() as server:
             trials = _NotFound(answer, server, services)
             await trials.complete()
-            await calmly(trials.text_missing)
-            await calmly(trials.price_missing)
-            await calmly(trials.nothing)
-            await calmly(trials.broken)
-            both = await calmly(trials.both)
+            await trials.text_missing()
+            await trials.price_missing()
+            await trials.nothing()
+            await trials.broken()
+            both = await trials.both()
     return f"404 from each level and from both at once, 502 where a service is down, {both.status} for a mixture."
 
 
@@ -65,9 +65,9 @@ class _NotFound:
     async def ask_in_one_moment(self, name: str, text: Reply, price: Reply, stock: Reply) -> Call:
         """As `ask`, and the server's loop is held while the answers come in, so that it sees all of them at once."""
         asking = asyncio.create_task(self.ask(name, text, price, stock))
-        until = time.perf_counter() + 0.3
+        until = clock.now() + 0.3
         await asyncio.sleep(0)  # it begins the log anew
-        while len(self.services.asked) < 3 and time.perf_counter() < until:
+        while len(self.services.asked) < 3 and clock.now() < until:
             await asyncio.sleep(0.001)
         if self.server.loop is not None:
             self.server.loop.call_soon_threadsafe(time.sleep, HOLD)
@@ -196,7 +196,7 @@ class _NotFound:
 
     async def _require_quiet(self, call: Call, tried: str, others: set[str]) -> None:
         if unasked := others - set(self.services.asked):
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="text, price and stock asked for side by side",
                 seen=f"a failure, and {_listed(unasked)} not asked for yet",
@@ -205,21 +205,21 @@ class _NotFound:
             )
         common = {"tried": tried, "expected": "the other requests ended, and the answer out, at the first failure"}
         if waited := others & set(self.services.finished):
-            raise Noisy(
+            raise NotYet(
                 **common,
                 seen=f"an answer after {ms(call.latency)}, when {_listed(waited)} had come to an end",
                 diagnosis="The status is right, and late: the others were waited for, though nobody needs them any "
                 "more. A child that returns its failure does not end its siblings; one that raises does.",
             )
         if left := await abandoned(self.services, others, within=0.15):
-            raise Noisy(
+            raise NotYet(
                 **common,
                 seen=f"status {call.status} after {ms(call.latency)}, and {_listed(left)} went on",
                 diagnosis=f"The status is right, and {_listed(left)} went on with nobody waiting: an "
                 "orphan. gather hands out the first error as it is, and lets the others go on. Keep the TaskGroup.",
             )
         if call.latency > SOON:
-            raise Noisy(
+            raise NotYet(
                 **common,
                 seen=f"an answer after {ms(call.latency)}",
                 diagnosis="The answer was known after 30 ms, and went out much later: something still waits.",

@@ -8,6 +8,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from app_snippets.cpu_work.work import is_prime
+from workbench import clock
+
+LARGE = 10_000_000_000
+
+
+def numbers_that_take(seconds: float, start: int) -> int:
+    """As many numbers, from `start` on, as take about so long to be looked at here and now."""
+    begun, number = clock.now(), start
+    while (took := clock.now() - begun) < seconds / 4:
+        is_prime(number)
+        number += 1
+    growth = 2 / 3 if start == 0 else 1  # the cost of a number grows with its root
+    return round((number - start) * (seconds / took) ** growth)
+
+
+def start_of_large_numbers() -> int:
+    """A number from which on a hundred take 50 ms or more, here and now."""
+    start = LARGE
+    while numbers_that_take(0.05, start) > 100:
+        start *= 4
+    return start
+
 
 def primes_between(start: int, limit: int) -> int:
     """How many primes there are, by a sieve."""

@@ -2,26 +2,32 @@
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import os
 import sys
-import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+from unittest.mock import patch
 
 from app_snippets.cpu_work.checks.common import (
     Started,
     names_used,
+    numbers_that_take,
     primes_between,
     watching_processes,
 )
-from workbench.answer import Answer, Held
+from workbench import clock
+from workbench.answer import MODULE, Answer, Held
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call, burst
 from workbench.server import LiveServer
-from workbench.trial import Trial, calm_trial, require_pings
+from workbench.trial import Trial, require_pings, trial
 from workbench.words import failure_in_words
 
-LONGEST_PING = 0.1  # seconds; a right answer's is near 0.02, and a wrong one's above 0.3
-CERTAIN = 0.6  # seconds: who holds the loop for so long in all is the answer, not a busy machine
+CALLS = 4  # at once
+COMPUTES = 0.25  # seconds that each of them computes, with as many numbers as that takes here and now
 
 
 @exercise(
@@ -38,18 +44,18 @@ CERTAIN = 0.6  # seconds: who holds the loop for so long in all is the answer, n
 )
 async def pool(answer: Answer) -> str:
     """Right answers from worker processes that are used again, a short ping, and nobody left after the stop."""
-    with watching_processes() as started:
+    with watching_processes() as started, _noting_what_is_sent() as sent:
         try:
             async with answer.served() as server:
                 workers = await _one_after_another(answer, server, started)
-                trial = await _all_at_once(answer, server, workers)
+                seen = await _all_at_once(answer, server, workers)
         except NotYet as error:
-            raise _unpicklable(error) from None
+            raise _unpicklable(error, sent) from None
         await _require_none_left(started, workers)
     again = len(workers) == 1
     return (
         f"{'One worker' if again else f'{len(workers)} workers'} answered all calls, the longest ping took "
-        f"{ms(trial.beat.longest)}, and no process is left."
+        f"{ms(seen.beat.longest)}, and no process is left."
     )
 
 
@@ -87,36 +93,26 @@ async def _one_after_another(answer: Answer, server: LiveServer, started: Starte
 
 
 async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) -> Trial:
-    tried = "8 calls at once, with a heartbeat on /ping"
-    limits = [30_000 - 10 * number for number in range(8)]
-    paths = [f"/primes?start=5&limit={limit}" for limit in limits]
-    trial = await calm_trial(answer, server, paths, 8, ping=LONGEST_PING, certain=CERTAIN)
-    require_pings(trial.beat, tried)
-    for call, limit in zip(trial.burst.calls, limits, strict=True):
-        workers.add(_worker_of(answer, call, primes_between(5, limit), tried, trial.held))
-    if trial.beat.longest > LONGEST_PING:
-        held = trial.held
-        if not held:  # a little at a time, then: look closer
-            with answer.watched(server, shortest=0.008) as held:
-                await burst(server, paths, 8, timeout=6)
-        waiting = [one for one in held if one.calling in ("result", "wait", "as_completed", "map", "get", "join")]
-        where = (waiting or held or [None])[0]
-        if waiting:
-            why = (
-                f"A worker computes, but the loop waits for it: {where} stops the thread until the result is there. "
-                "Await it instead: run_in_executor gives back what can be awaited."
-            )
-        elif where:
-            why = f"A worker computes, and yet the loop is held at {where}."
-        else:
-            why = "The workers compute, and still the loop gets no turn: are there far more of them than cores?"
+    tried = f"{CALLS} calls at once, with a heartbeat on /ping"
+    size = numbers_that_take(COMPUTES, 0)
+    limits = [size - 10 * number for number in range(CALLS)]
+    seen = await trial(answer, server, [f"/primes?start=5&limit={limit}" for limit in limits], CALLS)
+    require_pings(seen.beat, tried)
+    for call, limit in zip(seen.burst.calls, limits, strict=True):
+        workers.add(_worker_of(answer, call, primes_between(5, limit), tried, seen.held))
+    held = sum(one.seconds for one in seen.held)
+    if held > CALLS * COMPUTES / 2:  # of which a right answer holds it for what a worker takes to be started, at most
+        where = max(seen.held, key=lambda one: one.seconds)
         raise NotYet(
             tried=tried,
-            expected=f"no ping over {ms(LONGEST_PING)}",
-            seen=f"one ping waited {ms(trial.beat.longest)}",
-            diagnosis=why,
+            expected="a loop that is free while the workers compute",
+            seen=f"held for {ms(held)} in all, and one ping waited {ms(seen.beat.longest)}",
+            diagnosis=f"A worker computes, but the loop waits for it: {where} stops the thread until the result is "
+            "there. Await it instead: run_in_executor gives back what can be awaited."
+            if where.calling in ("result", "wait", "as_completed", "map", "get", "join")
+            else f"A worker computes, and yet the loop is held at {where}.",
         )
-    return trial
+    return seen
 
 
 def _worker_of(answer: Answer, call: Call, primes: int, tried: str, held: list[Held]) -> int:
@@ -216,32 +212,55 @@ def _failure(call: Call) -> dict[str, str]:
     return words
 
 
-def _unpicklable(error: NotYet) -> NotYet:
-    """The same verdict, with the diagnosis for a function that cannot be sent, where that is what happened."""
+@contextlib.contextmanager
+def _noting_what_is_sent() -> Iterator[list[Callable[..., Any]]]:
+    """The functions that are given to process pools, in order; of a partial, the function in it."""
+    sent: list[Callable[..., Any]] = []
+    submit = ProcessPoolExecutor.submit
+
+    def noting(self: ProcessPoolExecutor, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+        sent.append(function.func if isinstance(function, functools.partial) else function)
+        return submit(self, function, *args, **options)
+
+    with patch.object(ProcessPoolExecutor, "submit", noting):
+        yield sent
+
+
+def _unpicklable(error: NotYet, sent: list[Callable[..., Any]]) -> NotYet:
+    """The same verdict, with the diagnosis for what cannot be sent, where that is what happened."""
     verdict = error.verdict
     said = f"{verdict.seen} {verdict.diagnosis}"
-    if "BrokenProcessPool" in said:
+    if "BrokenProcessPool" not in said and "pickle" not in said.lower():
+        return error
+    function = sent[-1] if sent else None
+    name = getattr(function, "__qualname__", "")
+    if inspect.iscoroutinefunction(function):
+        why = (
+            "A worker was given an `async def`. Calling one only makes a coroutine, which cannot be sent and computes "
+            "nothing. What computes is a plain function: count_primes."
+        )
+    elif "<lambda>" in name or "<locals>" in name:
+        why = (
+            "What is sent to a worker is pickled, and a function is pickled as its name. A lambda, or a function "
+            "inside a function, has no name that a worker could import. A functools.partial can be sent."
+        )
+    elif getattr(function, "__module__", "") == MODULE:
         why = (
             "The worker ended before it could answer. It gets a function by name, and imports the module of that name; "
             "your cell is in no module that it could import, so a function of the cell is not found there. Send "
             "`count_primes` itself, which lives in a file."
         )
-    elif "pickle" in said.lower():
+    else:
         why = (
-            "What is sent to a worker is pickled, and a function is pickled as its name. A lambda, or a function "
-            "inside a function, has no name that a worker could import. A functools.partial can be sent."
-            if "function" in said or "lambda" in said or "local object" in said
-            else "What is sent to a worker is pickled, and something here cannot be: a request, a pool, a lock or a "
+            "What is sent to a worker is pickled, and something here cannot be: a request, a pool, a lock or a "
             "connection stays in its process. Send count_primes and plain numbers."
         )
-    else:
-        return error
     return NotYet(tried=verdict.tried, expected=verdict.expected, seen=verdict.seen, diagnosis=why)
 
 
 async def _require_none_left(started: Started, workers: set[int]) -> None:
-    deadline = time.perf_counter() + 1
-    while (left := [*started.alive(), *_alive_elsewhere(started, workers)]) and time.perf_counter() < deadline:
+    deadline = clock.now() + 1
+    while (left := [*started.alive(), *_alive_elsewhere(started, workers)]) and clock.now() < deadline:
         await asyncio.sleep(0.01)
     if left:
         raise NotYet(

@@ -17,7 +17,6 @@ from workbench.asgi import ServeError
 from workbench.judging import NotYet, exercise
 from workbench.load import Call, burst
 from workbench.server import LiveServer, serve
-from workbench.trial import Noisy, calmly
 from workbench.upstream import Reply, Upstream, upstream
 from workbench.words import failure_in_words, said
 
@@ -43,7 +42,7 @@ async def one_client(answer: Answer) -> str:
         await _loaded(answer)
         with await _served(answer, "one server", name="answer") as server:
             connections = await _require_few_connections(answer, server, first, built)
-            await calmly(lambda: _require_side_by_side(server, first))
+            await _require_side_by_side(server, first)
             os.environ["SERVICES_URL"] = second.url
             with await _served(answer, "a second server with the same app", name="other") as other:
                 await _require_own(answer, other, second, "the second server's `/price`, while both run", first)
@@ -214,7 +213,7 @@ async def _require_side_by_side(server: LiveServer, service: Upstream) -> None:
         service.replies.update(kept)
     if calls.statuses == [200] * AT_ONCE and service.peak > 1:
         return
-    raise Noisy(
+    raise NotYet(
         tried=f"{AT_ONCE} calls at once, while the service takes 200 ms",
         expected="several of them in flight together",
         seen=f"at most {service.peak} at the service",

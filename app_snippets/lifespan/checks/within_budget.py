@@ -2,18 +2,17 @@
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from workbench import clock
 from workbench.answer import Answer, Held
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call, burst
 from workbench.server import LiveServer, serve
-from workbench.trial import Noisy, calmly
 from workbench.words import failure_in_words, said
 
 BUDGET, ATTEMPTS, IN_BUDGET = 0.8, 5, 3  # a third attempt begins before 0.8 s, a fourth after 0.9 s
@@ -30,12 +29,12 @@ class Faulty:
 
     async def answer(self, request: Request) -> Response:
         key = f"{request.method} {request.url.path}"
-        self.asked.setdefault(key, []).append(time.perf_counter())
+        self.asked.setdefault(key, []).append(clock.now())
         number = len(self.asked[key])
         try:
             return await self._answer(request.url.path, number)
         finally:
-            self.answered.setdefault(key, []).append(time.perf_counter())
+            self.answered.setdefault(key, []).append(clock.now())
 
     async def _answer(self, path: str, number: int) -> Response:
         if path == "/down" or (path == "/twice" and number <= 2):
@@ -83,20 +82,20 @@ async def within_budget(answer: Answer) -> str:
         os.environ["SERVICES_URL"] = upstream.url
         async with answer.served(grace=0.1) as server:
             with answer.watched(server) as held:
-                summary = await calmly(lambda: _trial(server, faulty))
+                summary = await _trial(server, faulty)
     _require_free_loop(held)
     return summary
 
 
 async def _posted(server: LiveServer, path: str) -> tuple[str, float]:
     """What a POST is answered with, and after how many seconds."""
-    start = time.perf_counter()
+    start = clock.now()
     async with server.client(timeout=PATIENCE) as client:
         try:
             seen = f"status {(await client.post(path)).status_code}"
         except Exception as error:
             seen = type(error).__name__
-    return seen, time.perf_counter() - start
+    return seen, clock.now() - start
 
 
 async def _trial(server: LiveServer, faulty: Faulty) -> str:
@@ -124,8 +123,7 @@ async def _trial(server: LiveServer, faulty: Faulty) -> str:
             diagnosis="When the attempts are used up, what the service said last is the answer: return it.",
         )
     if posted[0][0] != "status 503":
-        kind = Noisy if posted[0][0] == "status 504" else NotYet  # the budget may have been over first
-        raise kind(
+        raise NotYet(
             tried="`POST /down`, which is answered with 503",
             expected="that 503, passed on",
             seen=posted[0][0],
@@ -180,7 +178,7 @@ def _require_no_post_again(faulty: Faulty, posted: list[tuple[str, float]]) -> N
                 "lost, and then the order is placed twice. Only what may be done twice is tried again: a GET.",
             )
         if count == 0:  # or the budget was over before a busy machine had sent it
-            raise Noisy(
+            raise NotYet(
                 tried=f"`POST {path}`",
                 expected="one attempt",
                 seen=f"none, {seen}",
@@ -250,7 +248,7 @@ def _require_recovery(faulty: Faulty, call: Call, fault: str) -> None:
     else:
         why = "It was tried again, and given up before the service was well. There is time for more attempts."
     if count > 1 or call.latency > BUDGET * 0.9:
-        raise Noisy(**common, diagnosis=why)
+        raise NotYet(**common, diagnosis=why)
     raise NotYet(**common, diagnosis=why)
 
 
@@ -274,7 +272,7 @@ def _require_budget(faulty: Faulty, silent: Call, posted: tuple[str, float]) -> 
             "are far more than the budget. One asyncio.timeout goes around the whole loop.",
         )
     if silent.latency > TOO_LATE:
-        raise Noisy(
+        raise NotYet(
             **common,
             diagnosis="The caller was promised an answer in time: the budget is for attempts and pauses alike.",
         )
@@ -282,7 +280,7 @@ def _require_budget(faulty: Faulty, silent: Call, posted: tuple[str, float]) -> 
         why = "Without an answer from the service, `ask` raises TimeoutError or httpx.TransportError: the relay makes "
         raise NotYet(**common, diagnosis=f"{why}a 504 of it.")
     if posted[1] > TOO_LATE:
-        raise Noisy(
+        raise NotYet(
             tried="`POST /silent`, which is never answered",
             expected=f"an answer within {BUDGET} s",
             seen=f"{posted[0]} after {posted[1]:.1f} s",
@@ -299,7 +297,7 @@ def _require_budget_of_drops(drops: Call) -> None:
         "seen": f"{said(drops)} after {drops.latency:.1f} s",
     }
     if drops.latency > TOO_LATE:
-        raise Noisy(
+        raise NotYet(
             **common,
             diagnosis="httpx's timeout is for each read, and each drop comes in time. Only a clock around the whole "
             "call, asyncio.timeout, sees that the answer as a whole does not.",

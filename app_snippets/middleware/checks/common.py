@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +12,11 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
+from workbench import clock
 from workbench.answer import innermost, place_in_words
 from workbench.record import Request
 from workbench.server import LiveServer
+from workbench.waiting import until
 
 TIMEOUT = 2.0  # seconds for one call
 NOTHING_SENT = (
@@ -61,7 +62,7 @@ async def call(
     sent = [("host", f"127.0.0.1:{server.port}"), ("connection", "close"), ("content-length", "0")]
     sent += list((headers or {}).items())
     http = h11.Connection(h11.CLIENT)
-    start = time.perf_counter()
+    start = clock.now()
     try:
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -77,9 +78,11 @@ async def call(
         answered.trouble = f"no whole answer within {TIMEOUT:g} s"
     except (OSError, EOFError, h11.ProtocolError) as error:
         answered.trouble = f"{type(error).__name__}: {error}"
-    answered.seconds = time.perf_counter() - start
+    answered.seconds = clock.now() - start
     mine = list(server.record.requests)[before:]
-    answered.request = next((one for one in mine if one.path == path.partition("?")[0]), None)
+    answered.request = request = next((one for one in mine if one.path == path.partition("?")[0]), None)
+    if request is not None and (answered.status or 500) >= 500:  # what was raised is known when the answer has gone out
+        await until(lambda: request.done is not None, 0.5)
     return answered
 
 

@@ -4,16 +4,15 @@ import asyncio
 import contextlib
 import re
 import secrets
-import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from app_snippets.middleware.checks.common import Answered, call, failure, has_dispatch, in_one_task, knock
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly
 
 STREAM = 0.3  # seconds that the rows of /export take
 AT_ONCE = 6
@@ -58,7 +57,7 @@ async def request_id(answer: Answer) -> str:
         await trials.own_ids()
         await trials.given_ids()
         await trials.at_once()
-        line = await calmly(trials.export)
+        line = await trials.export()
         await trials.broken()
     await _require_reset(answer)
     return f"Ids echoed, bounded and logged, cookies whole, a stream of 300 ms logged as {1000 * line.seconds:.0f} ms."
@@ -71,10 +70,10 @@ class _Trials:
 
     async def lines(self, path: str, n: int = 1, since: int = 0) -> list[Line]:
         """The lines of a path, once there are `n` of them, or after a while. The last one comes after the answer."""
-        until = time.perf_counter() + 0.4
+        until = clock.now() + 0.4
         while True:
             found = [match for line in list(self.server.logs) if (match := LINE.search(line)) and match["path"] == path]
-            if len(found) >= n + since or time.perf_counter() > until:
+            if len(found) >= n + since or clock.now() > until:
                 return [Line(one["id"], path, one["status"], _number(one["seconds"])) for one in found[since:]]
             await asyncio.sleep(0.005)
 
@@ -246,7 +245,8 @@ class _Trials:
 
     async def at_once(self) -> None:
         ids = [f"call-{number}-{secrets.token_hex(2)}" for number in range(AT_ONCE)]
-        since = len(await self.lines("/id", 0))
+        asked = sum(one.path == "/id" for one in list(self.server.record.requests))
+        since = len(await self.lines("/id", asked))  # each line comes after its answer
         every = await asyncio.gather(*(call(self.server, "/id", {"x-request-id": id}) for id in ids))
         logged = sorted(line.id for line in await self.lines("/id", AT_ONCE, since))
         wrong = [one for id, one in zip(ids, every, strict=True) if one.one("x-request-id") != id or id not in one.body]
@@ -296,7 +296,7 @@ class _Trials:
         if line.seconds > 0.9 * 1000 * STREAM:
             raise NotYet(**common, diagnosis="These are milliseconds. log_request() takes seconds.")
         if line.seconds > answered.seconds + 0.1:
-            raise Noisy(
+            raise NotYet(
                 **common,
                 diagnosis="The line says more than the caller waited: the clock was started before this request, "
                 "or it measures something else.",

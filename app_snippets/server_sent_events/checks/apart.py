@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from workbench import clock
 from workbench.waiting import until
 
 GRACE = 2  # seconds that uvicorn gives open requests when it is asked to stop
@@ -40,11 +40,11 @@ class Apart:
 
     async def terminated(self, timeout: float) -> float | None:
         """Send SIGTERM. Returns the seconds until the process ended, None where it did not."""
-        begun = time.perf_counter()
+        begun = clock.now()
         assert self.process.pid is not None
         os.kill(self.process.pid, signal.SIGTERM)
         ended = await until(lambda: self.process.exitcode is not None, timeout)
-        return time.perf_counter() - begun if ended else None
+        return clock.now() - begun if ended else None
 
 
 @contextlib.contextmanager
@@ -66,6 +66,7 @@ def apart(source: str, exercise: str) -> Iterator[Apart]:
 
 
 def _main(pipe: Connection, source: str, exercise: str) -> None:
+    clock.stand_still_with_the_machine()
     # Forked in the middle of a coroutine: this process has no running loop, whatever the copy of the thread says.
     asyncio._set_running_loop(None)
     import uvicorn
@@ -92,7 +93,13 @@ def _main(pipe: Connection, source: str, exercise: str) -> None:
             raise
 
     config = uvicorn.Config(
-        watched, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE
+        watched,
+        host="127.0.0.1",
+        port=0,
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE,
     )
     server = uvicorn.Server(config)
     startup = server.startup

@@ -1,7 +1,6 @@
 """What the exercises of "Server-sent events" are judged with."""
 
 import itertools
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import httpx
 
 from app_snippets.server_sent_events.sse_client import Event, events
-from workbench import waiting
+from workbench import clock, waiting
 from workbench.judging import NotYet
 from workbench.load import Call
 from workbench.record import MARK
@@ -76,7 +75,7 @@ async def heard(
     server: a live server, or the address of one in another process.
     into: what to fill, for a caller that looks at it meanwhile.
     """
-    found = into or Heard(Call(0, path, time.perf_counter()))
+    found = into or Heard(Call(0, path, clock.now()))
     url = server if isinstance(server, str) else server.url
     mark = f"heard-{next(_numbers)}-"
     headers: dict[str, str | bytes] = {MARK.decode(): mark}
@@ -104,7 +103,7 @@ async def heard(
         found.broken = True
         found.call.error = f"{type(error).__name__}: {error}"
     finally:
-        found.call.end = time.perf_counter()
+        found.call.end = clock.now()
         if isinstance(server, LiveServer) and not found.silent:
             found.call.request = next(iter(server.record.marked(mark)), None)
             await waiting.until(lambda: found.call.request is None or found.call.request.done is not None, 0.3)

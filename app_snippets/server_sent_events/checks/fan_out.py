@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +12,10 @@ import httpx
 
 from app_snippets.server_sent_events.checks.common import Heard, Noted, count, heard, require_stream
 from app_snippets.server_sent_events.sse_client import Event, events
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
-from workbench.load import Call
+from workbench.load import Call, look_up
 from workbench.server import LiveServer
 from workbench.waiting import until
 from workbench.words import error_of, failure_in_words
@@ -65,7 +65,7 @@ class _Listeners:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Three listeners, each of which has heard a first greeting."""
-        self.fast = [Heard(Call(number, PATH, time.perf_counter())) for number in range(FAST)]
+        self.fast = [Heard(Call(number, PATH, clock.now())) for number in range(FAST)]
         tasks = [asyncio.create_task(heard(self.server.url, PATH, timeout=60, into=one)) for one in self.fast]
         try:
             await self.greeted()
@@ -77,12 +77,12 @@ class _Listeners:
 
     async def greeted(self) -> None:
         tried = "three listeners, and a text now and then"
-        deadline = time.perf_counter() + PATIENCE
+        deadline = clock.now() + PATIENCE
         while not all(one.events for one in self.fast):
             for one in self.fast:
                 if one.call.status is not None:
                     require_stream(one, tried)
-            if time.perf_counter() > deadline:
+            if clock.now() > deadline:
                 hearing = sum(bool(one.events) for one in self.fast)
                 raise NotYet(
                     tried=tried,
@@ -95,7 +95,7 @@ class _Listeners:
             await asyncio.sleep(0.02)
 
     async def publish(self, text: str, tried: str) -> None:
-        call = Call(0, f"POST {PATH}", time.perf_counter())
+        call = Call(0, f"POST {PATH}", clock.now())
         try:
             response = await self.client.post(PATH, json=text)
         except httpx.TimeoutException:
@@ -109,7 +109,7 @@ class _Listeners:
         call.status, call.body = response.status_code, response.content
         if call.status == 202:
             return
-        call.request = next(one for one in reversed(list(self.server.record.requests)) if one.method == "POST")
+        await look_up(call, self.server, lambda one: one.method == "POST")
         words = failure_in_words(call)
         name = type(error_of(call)).__name__
         if name == "QueueFull":
@@ -183,7 +183,7 @@ class _Listeners:
     async def slow(self) -> int:
         """One that does not read; returns after how many large texts it was let go."""
         reads = asyncio.Event()
-        found = Heard(Call(FAST, PATH, time.perf_counter()))
+        found = Heard(Call(FAST, PATH, clock.now()))
         task = asyncio.create_task(_read_later(self.server, found, reads))
         try:
             if not await until(lambda: self._are(FAST + 1), PATIENCE):

@@ -4,16 +4,15 @@ import ast
 import asyncio
 import statistics
 import sys
-import time
 from types import SimpleNamespace
 from typing import Any
 
 from app_snippets.server_sent_events.checks.apart import GRACE, Apart, apart
 from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.load import Call, heartbeat
-from workbench.trial import Noisy, calmly
 from workbench.waiting import until
 
 PATH, NAME = "/events", "server_sent_events/graceful_end"
@@ -49,7 +48,7 @@ async def graceful_end(answer: Answer) -> str:
         )
     await answer.load()
     trial = _Trial(answer)
-    took = await calmly(trial.stopped)
+    took = await trial.stopped()
     return f"Both listeners saw `bye`, and the server had stopped {1000 * took:,.0f} ms after SIGTERM."
 
 
@@ -66,7 +65,7 @@ class _Trial:
                     seen=server.said or "the process ended",
                     diagnosis=f"The app does not start: {server.said or 'the process ended'}.",
                 )
-            both = [Heard(Call(number, PATH, time.perf_counter())) for number in range(2)]
+            both = [Heard(Call(number, PATH, clock.now())) for number in range(2)]
             listening = [asyncio.create_task(heard(server.url, PATH, timeout=GRACE + 6, into=one)) for one in both]
             try:
                 return await self.told(server, both)
@@ -99,7 +98,7 @@ class _Trial:
                 if any(one.broken for one in both)
                 else "The stream says nothing at first. It begins with a tick, as it did.",
             )
-        begun = time.perf_counter()
+        begun = clock.now()
         took = await server.terminated(NEVER)
         await until(lambda: all(one.ended or one.broken for one in both), 0.5 if took else 0.0)
         byes = [next((event.at - begun for event in one.events if event.kind == "bye"), None) for one in both]
@@ -150,7 +149,7 @@ class _Trial:
             )
         else:
             why = "Both streams said bye at once, and something kept the server from stopping: end the stream after it."
-        raise (NotYet if took > CERTAIN else Noisy)(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=why)
+        raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=why)
 
     def why_no_bye(self, took: float, both: list[Heard]) -> str:
         if took < GRACE - 0.2:

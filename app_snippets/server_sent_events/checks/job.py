@@ -1,11 +1,11 @@
 """The job of E1, and how the events of its stream are read."""
 
 import json
-import time
 from typing import Any
 
 from app_snippets.server_sent_events.checks.common import Heard, count
 from app_snippets.server_sent_events.sse_client import Event
+from workbench import clock
 from workbench.words import failure_in_words
 
 LAST = ("end", "failed")
@@ -33,17 +33,17 @@ class Schedule:
 
     def state(self) -> str:
         self._look()
-        self.finished = self.finished or time.perf_counter() >= self.long_step[1]
+        self.finished = self.finished or clock.now() >= self.long_step[1]
         return self.over if self.finished else "running"
 
     def steps(self) -> list[str]:
         self._look()
         if self.finished:
             return list(self.texts)
-        return self.texts[: min(len(self.texts) - 1, int((time.perf_counter() - self.begun) / self.each))]
+        return self.texts[: min(len(self.texts) - 1, int((clock.now() - self.begun) / self.each))]
 
     def _look(self) -> None:
-        now = time.perf_counter()
+        now = clock.now()
         self.begun = self.begun or now
         self.looks += now > self.long_step[0]
 

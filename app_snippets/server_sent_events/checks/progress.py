@@ -10,7 +10,7 @@ from workbench.answer import Answer, Held, where_it_is
 from workbench.judging import NotYet, exercise, quoted
 from workbench.load import Heartbeat, heartbeat
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly, require_pings
+from workbench.trial import require_pings
 
 PATH = "/events"
 EACH, LONG = 0.02, 0.5  # seconds of a step, and of the last one of a whole run
@@ -55,7 +55,7 @@ async def progress(answer: Answer) -> str:
     given.steps = lambda job: schedule.steps()
     async with answer.served() as server:
         trials = _Trials(answer, server, schedule)
-        await calmly(trials.whole)
+        await trials.whole()
         await trials.cut_off()
         await trials.failed()
         await trials.strange_ids()
@@ -91,7 +91,7 @@ class _Trials:
         pings = sum(begins < begun and begun + took < done for begun, took in beat.pings)
         tried = f"{WHOLE}, the last of which takes {LONG} s, with a heartbeat on /ping"
         if self.schedule.looks > LOOKS and pings < PINGS:
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="pings that are answered while the stream waits for the next step",
                 seen=f"{count(pings, 'ping')} in {LONG} s",
@@ -107,7 +107,7 @@ class _Trials:
             )
         if pings < PINGS or sum(one.seconds for one in held) > LONG / 2:
             where = f", at {max(held, key=lambda one: one.seconds)}" if held else ""
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="pings that are answered while the stream waits for the next step",
                 seen=f"{count(pings, 'ping')} in {LONG} s",
@@ -120,7 +120,7 @@ class _Trials:
         _, done = self.schedule.long_step
         late = sum(one.at > done for one in steps_of(found)[:-1])
         if late > len(HOSTILE) / 2:
-            raise Noisy(
+            raise NotYet(
                 tried=f"{WHOLE}, the last of which takes {LONG} s",
                 expected="each step soon after it is done",
                 seen=f"{late} of {len(HOSTILE)} steps came when the job was over",

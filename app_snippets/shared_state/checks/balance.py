@@ -12,7 +12,6 @@ from workbench.answer import Answer, Held, where_it_is
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call, burst
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly
 from workbench.words import error_of, failure_in_words, leaves
 
 EACH = 8  # calls of a kind in a trial
@@ -56,7 +55,7 @@ async def balance(answer: Answer) -> str:
         await trials.read_balance()
         _patch(answer, asked, server)
         for paths in TRIALS:
-            took = await calmly(lambda paths=paths: trials.run(paths))  # type: ignore[misc]
+            took = await trials.run(paths)
     return f"{2 * EACH} changes at once, in {ms(took)}, and none is lost."
 
 
@@ -137,7 +136,7 @@ class _Trials:
 
     def require_free(self, held: list[Held]) -> None:
         if sum(one.seconds for one in held) > HELD:
-            raise Noisy(
+            raise NotYet(
                 tried=self.tried,
                 expected="a loop that is free meanwhile",
                 seen=f"the loop held at {max(held, key=lambda one: one.seconds)}",

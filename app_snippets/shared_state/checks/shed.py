@@ -9,7 +9,6 @@ from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.load import Burst, Call, burst, heartbeat
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly
 from workbench.upstream import Reply, Upstream, upstream
 from workbench.words import error_of, failure_in_words, said
 
@@ -44,11 +43,11 @@ async def shed(answer: Answer) -> str:
         async with answer.served() as server:
             trials = _Trials(answer, server, services)
             await trials.one()
-            refused = await calmly(trials.crowd)
-            await calmly(trials.slow)
-            await calmly(lambda: trials.recovers("the service was slow, and the line was sent away"))
+            refused = await trials.crowd()
+            await trials.slow()
+            await trials.recovers("the service was slow, and the line was sent away")
             await trials.failing()
-            await calmly(lambda: trials.recovers("the service has failed eight times"))
+            await trials.recovers("the service has failed eight times")
     return f"{CROWD - refused} were served, {refused} sent away at once, and every place was given back."
 
 
@@ -105,7 +104,7 @@ class _Trials:
         first = min(_done(one) for one in served) if served else result.end
         early = sum(_done(one) < first for one in refused)
         if early < len(refused) / 2:
-            raise Noisy(
+            raise NotYet(
                 tried=CROWDED,
                 expected="a refusal at once, before the first one was served",
                 seen=f"{len(refused) - early} of {len(refused)} were refused later, "
@@ -114,7 +113,7 @@ class _Trials:
                 "is up. Who finds the line full gains nothing by waiting: refuse before the first await.",
             )
         if len(served) < ROOM:
-            raise Noisy(
+            raise NotYet(
                 tried=CROWDED,
                 expected=f"{ROOM} served: {AT_WORK} at work, then the {IN_LINE} in line",
                 seen=f"{len(served)} served",
@@ -124,7 +123,7 @@ class _Trials:
                 else f"Too few were let in. {AT_WORK} work and {IN_LINE} wait: that makes {ROOM}.",
             )
         if len(served) > ROOM and _most_at_once(served) > ROOM:
-            raise Noisy(
+            raise NotYet(
                 tried=CROWDED,
                 expected=f"{ROOM} served: {AT_WORK} at work, then the {IN_LINE} in line",
                 seen=f"{len(served)} served",
@@ -148,7 +147,7 @@ class _Trials:
             )
         first = min(_done(one) for one in served) if served else result.end
         if not any(_done(one) < first for one in refused):
-            raise Noisy(
+            raise NotYet(
                 tried=SLOW,
                 expected=f"the {IN_LINE} in line refused after {PATIENCE} s",
                 seen=f"they were refused after {min(one.latency for one in refused):.1f} s",
@@ -181,8 +180,7 @@ class _Trials:
     def not_given_back(self, one: Call, after: str) -> NotYet:
         self.server.grace = 0.1  # what hangs is not waited for
         failed = "fail" in after
-        kind = NotYet if one.status is None else Noisy
-        return kind(
+        return NotYet(
             tried=f"a few calls, when {after}",
             expected="a place for each: nobody else is there",
             seen=said(one),

@@ -1,15 +1,15 @@
 """What the exercises of "Streaming responses" are judged with."""
 
 import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx
 
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet
-from workbench.load import Call
+from workbench.load import Call, look_up
 from workbench.server import LiveServer
 
 
@@ -18,7 +18,7 @@ class Streamed:
     """One answer as it came, piece by piece. `call` is the whole of it, with the server's view."""
 
     call: Call
-    pieces: list[float] = field(default_factory=list)  # when each came, in `time.perf_counter()` seconds
+    pieces: list[float] = field(default_factory=list)  # when each came, in `clock.now()` seconds
 
     @property
     def cut_off(self) -> bool:
@@ -41,23 +41,23 @@ async def streamed(
 
     keep: whether the body is kept in `call.body`.
     """
-    call = Call(0, path, time.perf_counter())
+    call = Call(0, path, clock.now())
     found = Streamed(call)
     body = bytearray()
     try:
         async with server.client(timeout=timeout) as client, client.stream("GET", path) as response:
             call.status, call.headers = response.status_code, dict(response.headers)
             async for piece in response.aiter_raw():
-                found.pieces.append(time.perf_counter())
+                found.pieces.append(clock.now())
                 if keep:
                     body += piece
                 if on_piece(piece) is True:
                     break
     except httpx.HTTPError as error:
         call.error = f"no answer within {timeout:g} s" if isinstance(error, httpx.TimeoutException) else str(error)
-    call.end = time.perf_counter()
+    call.end = clock.now()
     call.body = bytes(body)
-    call.request = next((one for one in reversed(list(server.record.requests)) if one.path == path), None)
+    await look_up(call, server, lambda one: one.path == path)
     return found
 
 

@@ -6,11 +6,11 @@ import io
 import re
 import secrets
 import threading
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterable
 
 from app_snippets.streaming.checks.common import Streamed, patched, streamed
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.server import LiveServer
@@ -53,8 +53,8 @@ class Table:
         self.arrived = threading.Event()  # a whole row is at the client
 
     async def wait(self, most: float) -> None:
-        until = time.perf_counter() + most
-        while not self.arrived.is_set() and time.perf_counter() < until:
+        until = clock.now() + most
+        while not self.arrived.is_set() and clock.now() < until:
             await asyncio.sleep(0.005)
 
     async def read(self) -> AsyncIterator[Row]:

@@ -2,17 +2,16 @@
 
 import asyncio
 import inspect
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 from app_snippets.streaming.checks.common import Streamed, endpoint, patched, streamed
 from app_snippets.streaming.checks.csv_export import require_whole
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly
 
 PATH = "/rows"
 CLOSING = 0.02  # seconds that it takes to close a session
@@ -93,9 +92,9 @@ async def session(answer: Answer) -> str:
     patched(answer, "Session", **database.methods())
     async with answer.served() as server:
         trials = _Streams(answer, server, database)
-        await calmly(trials.to_the_end)
-        await calmly(trials.left)
-        took = await calmly(trials.broken)
+        await trials.to_the_end()
+        await trials.left()
+        took = await trials.broken()
     return f"Open in every row, and closed three times, {1000 * took:,.0f} ms after the failure."
 
 
@@ -112,8 +111,8 @@ class _Streams:
 
     async def closed(self, lives: list[Life]) -> float:
         """Seconds until all are closed, SOON where they are not by then."""
-        start = time.perf_counter()
-        while (took := time.perf_counter() - start) < SOON and not all(one.closed for one in lives):
+        start = clock.now()
+        while (took := clock.now() - start) < SOON and not all(one.closed for one in lives):
             await asyncio.sleep(0.005)
         return min(took, SOON)
 
@@ -152,7 +151,7 @@ class _Streams:
                 "happens to the others too. Open one for each request.",
             )
         if await self.closed(lives) >= SOON:
-            raise Noisy(
+            raise NotYet(
                 tried=tried,
                 expected="both sessions closed soon after the last row",
                 seen="a session that is still open",
@@ -202,7 +201,7 @@ class _Streams:
                 "When the client leaves, the generator is cancelled where it waits: the lines after its loop are never "
                 "reached. What must happen in any case stands in a `finally`, in a dependency with yield."
             )
-        raise Noisy(tried=LEFT, expected="its session closed soon after", seen="it is still open", diagnosis=why)
+        raise NotYet(tried=LEFT, expected="its session closed soon after", seen="it is still open", diagnosis=why)
 
     async def broken(self) -> float:
         before = self.begin(rows=6, fails_after=3)
@@ -210,7 +209,7 @@ class _Streams:
         lives = self.since(before)
         took = await self.closed(lives)
         if took >= SOON:
-            raise Noisy(
+            raise NotYet(
                 tried=BROKEN,
                 expected="its session closed soon after",
                 seen="it is still open",

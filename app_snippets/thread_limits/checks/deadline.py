@@ -4,16 +4,15 @@ import asyncio
 import json
 import os
 import threading
-import time
 from dataclasses import dataclass
 from types import FrameType
 
 from app_snippets.thread_limits.checks.common import failure, frames_in_the_cell, in_loop
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call, heartbeat
+from workbench.load import Call, heartbeat, look_up
 from workbench.server import LiveServer
-from workbench.trial import ATTEMPTS
 from workbench.upstream import Reply, Upstream, upstream
 
 NAMES = ("large", "small", "later")
@@ -39,11 +38,6 @@ class Exports:
     events: list[threading.Event]
     left: bool  # whether a task of the loop still waits for the thread
 
-    @property
-    def calm(self) -> bool:
-        small = [self.small, self.later] if self.later else [self.small]
-        return self.longest_ping < LONGEST_PING and all(one.status == 200 for one in small)
-
 
 @exercise(
     "A deadline for a thread",
@@ -59,17 +53,11 @@ class Exports:
 async def deadline(answer: Answer) -> str:
     """504 soon after the deadline, no rows after it, and an export beside it that is completed."""
     os.environ["no_proxy"] = "127.0.0.1"
-    replies = {
-        f"/{name}-{attempt}/*": Reply(0.02) for attempt in range(ATTEMPTS) for name in ("large", "small", "later")
-    }
-    with upstream(replies | {"/first/*": Reply(0.02)}, name="warehouse") as warehouse:
+    with upstream({f"/{name}/*": Reply(0.02) for name in ("first", *NAMES)}, name="warehouse") as warehouse:
         os.environ["WAREHOUSE_URL"] = warehouse.url
         async with answer.served() as server:
             await _require_export(server, "first", 1)
-            for attempt in range(ATTEMPTS):
-                seen = await _exports(server, warehouse, attempt)
-                if seen.calm or seen.large.latency > LATE or seen.after > STILL_ALLOWED:
-                    break
+            seen = await _exports(server, warehouse)
     _judge_large(answer, seen)
     for call in [seen.small, seen.later]:
         _require_small(call)
@@ -79,15 +67,15 @@ async def deadline(answer: Answer) -> str:
 async def _post(server: LiveServer, job: str, rows: int) -> Call:
     """Ask for an export. The Call is as of a burst, with the server's view of it."""
     path = f"/exports/{job}"
-    call = Call(0, path, time.perf_counter())
+    call = Call(0, path, clock.now())
     async with server.client(timeout=4) as client:
         try:
             reply = await client.post(path, params={"rows": rows})
             call.status, call.body = reply.status_code, reply.content
         except Exception as error:
             call.error = f"{type(error).__name__}: {error}".rstrip(": ")
-    call.end = time.perf_counter()
-    call.request = next((one for one in list(server.record.requests) if one.path == path), None)
+    call.end = clock.now()
+    await look_up(call, server, lambda one: one.path == path)
     return call
 
 
@@ -112,14 +100,14 @@ async def _require_export(server: LiveServer, job: str, rows: int) -> None:
     )
 
 
-async def _exports(server: LiveServer, warehouse: Upstream, attempt: int) -> Exports:
+async def _exports(server: LiveServer, warehouse: Upstream) -> Exports:
     def rows() -> int:
-        return sum(path.startswith(f"/large-{attempt}/") for path in list(warehouse.asked))
+        return sum(path.startswith("/large/") for path in list(warehouse.asked))
 
     async with heartbeat(server, timeout=4) as beat:
-        large = asyncio.create_task(_post(server, f"large-{attempt}", ROWS))
+        large = asyncio.create_task(_post(server, "large", ROWS))
         await asyncio.sleep(0.24)
-        small = asyncio.create_task(_post(server, f"small-{attempt}", ROWS_BESIDE))
+        small = asyncio.create_task(_post(server, "small", ROWS_BESIDE))
         answered = await large
         before = rows()
         frames = frames_in_the_cell()
@@ -131,7 +119,7 @@ async def _exports(server: LiveServer, warehouse: Upstream, attempt: int) -> Exp
         if 0 < after <= STILL_ALLOWED:  # a busy machine writes slowly
             await asyncio.sleep(0.25)
             after = rows() - before
-        later = await _post(server, f"later-{attempt}", 1) if after <= STILL_ALLOWED else None
+        later = await _post(server, "later", 1) if after <= STILL_ALLOWED else None
         beside = await small
         left = await in_loop(server, _still_waiting()) or False
     return Exports(answered, beside, later, before, after, beat.longest, threads, events, left)

@@ -2,14 +2,11 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable
 
 from app_snippets.websockets.checks.common import Peer, last_error, peer
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.server import LiveServer
-from workbench.trial import Noisy, calmly
 from workbench.waiting import until
 
 PATH = "/shout"
@@ -33,7 +30,7 @@ AGAIN = "a client that sends 12 messages at once, and 12 more after 1.2 s"
     ],
 )
 async def limits(answer: Answer) -> str:
-    """Side by side: idle, talking, flooding, four at once, and 20 kB. Tried again where a stall explains it."""
+    """Side by side: idle, talking, flooding, four at once, and 20 kB."""
     async with answer.served() as server:
         async with peer(server, PATH) as first:
             await first.say("warm")
@@ -42,22 +39,11 @@ async def limits(answer: Answer) -> str:
         async def all_at_once() -> None:
             trials = [_crowd, _talking, _idle, _again, _flood, _long]  # what explains another failure comes first
             outcomes = await asyncio.gather(*(trial(server) for trial in trials), return_exceptions=True)
-            for outcome in sorted(filter(None, outcomes), key=lambda one: isinstance(one, Noisy)):
+            for outcome in filter(None, outcomes):
                 raise outcome
 
-        await calmly(all_at_once)
+        await all_at_once()
     return "Idle and flood closed with 1008, 20 kB with 1009, and nobody else noticed."
-
-
-def _verdict_of(server: LiveServer) -> Callable[..., NotYet]:
-    """What a missed bound is worth from here on: Noisy where the server's loop was late meanwhile, else certain."""
-    start = time.perf_counter()
-
-    def missed(**words: str) -> NotYet:
-        late = server.record.longest_lag(start, time.perf_counter()) > 0.15
-        return Noisy(**words) if late else NotYet(**words)
-
-    return missed
 
 
 def _shouted(one: Peer) -> list[str]:
@@ -69,7 +55,6 @@ def _closed(one: Peer) -> str:
 
 
 async def _talking(server: LiveServer) -> None:
-    missed = _verdict_of(server)
     async with peer(server, PATH) as one:
         said = 0
         for number in range(5):
@@ -92,7 +77,7 @@ async def _talking(server: LiveServer) -> None:
             + (last_error(server) or "Is somebody still waiting for the next message?"),
         )
     if one.closed is not None:
-        raise missed(
+        raise NotYet(
             **common,
             seen=f"`{heard}`, then {_closed(one)}",
             diagnosis="A client that talks all the while is closed as idle. The deadline is for each message, and not "
@@ -101,7 +86,7 @@ async def _talking(server: LiveServer) -> None:
             else f"A client that keeps all limits is closed with {one.closed}. {last_error(server)}".strip(),
         )
     if pings < 2:
-        raise missed(**common, seen=f"{pings} pings in 1.2 s", diagnosis=_no_pings(pings))
+        raise NotYet(**common, seen=f"{pings} pings in 1.2 s", diagnosis=_no_pings(pings))
 
 
 def _no_pings(pings: int) -> str:
@@ -114,7 +99,6 @@ def _no_pings(pings: int) -> str:
 
 
 async def _idle(server: LiveServer) -> None:
-    missed = _verdict_of(server)
     async with peer(server, PATH) as one:
         await until(lambda: one.closed is not None, 1.6)
         pings = one.texts.count("ping")
@@ -143,7 +127,7 @@ async def _idle(server: LiveServer) -> None:
             + "Catch it, and close with 1008.",
         )
     if not pings:
-        raise missed(
+        raise NotYet(
             **common, seen="a close, and no ping before it", diagnosis=_no_pings(0) + " It was silent for 0.6 s."
         )
 
@@ -169,7 +153,6 @@ async def _flood(server: LiveServer) -> None:
 
 
 async def _crowd(server: LiveServer) -> None:
-    missed = _verdict_of(server)
     async with contextlib.AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(peer(server, PATH)) for _ in range(4)]
         await asyncio.gather(*(one.say(*["word"] * 12) for one in peers))
@@ -177,7 +160,7 @@ async def _crowd(server: LiveServer) -> None:
         heard = [len(_shouted(one)) for one in peers]
         closed = sum(one.closed is not None for one in peers)
     if closed or min(heard) < 12:
-        raise missed(
+        raise NotYet(
             tried=CROWD,
             expected="every message answered, nobody closed",
             seen=f"{heard} answers, {closed} closed",
@@ -187,7 +170,6 @@ async def _crowd(server: LiveServer) -> None:
 
 
 async def _again(server: LiveServer) -> None:
-    missed = _verdict_of(server)
     async with peer(server, PATH) as one:
         await one.say(*["word"] * 12)
         for _ in range(3):
@@ -197,7 +179,7 @@ async def _again(server: LiveServer) -> None:
         await until(lambda: len(_shouted(one)) >= 27 or one.closed is not None, 0.4)
         heard = len(_shouted(one))
     if heard < 27:
-        raise missed(
+        raise NotYet(
             tried=AGAIN,
             expected="every message answered, and no close",
             seen=f"{heard} of 27 answers, {_closed(one)}",
@@ -207,7 +189,6 @@ async def _again(server: LiveServer) -> None:
 
 
 async def _long(server: LiveServer) -> None:
-    missed = _verdict_of(server)
     for text, what in (("x" * 20_000, "20,000 letters"), ("é" * 10_000, "10,000 times é, which is 20 kB")):
         async with peer(server, PATH) as one:
             await one.say("x" * 15_000, text)
@@ -218,7 +199,7 @@ async def _long(server: LiveServer) -> None:
             "expected": "an answer to the first, and a close with 1009",
         }
         if heard[:1] != [15_000]:
-            raise missed(
+            raise NotYet(
                 **common,
                 seen=f"{_closed(one)}, no answer",
                 diagnosis="A message of 15 kB keeps the limit, and it was not answered.",
@@ -232,7 +213,7 @@ async def _long(server: LiveServer) -> None:
             )
             raise NotYet(**common, seen=f"{quoted(heard)} characters back, {_closed(one)}", diagnosis=why)
         if one.closed != 1009:
-            raise missed(
+            raise NotYet(
                 **common,
                 seen=_closed(one),
                 diagnosis=f"What is too long is refused, and the client sees {one.closed}. The code for that is 1009.",
