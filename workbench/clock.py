@@ -6,7 +6,9 @@ event loops and the answer go by. What the process computes counts, and what it 
 for the processor does not. So a wait of 0.2 s is one, and longer than one of 0.1 s, whatever the machine does.
 """
 
+import contextlib
 import os
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -66,6 +68,7 @@ def stand_still_with_the_machine() -> None:
     What waits in C goes by the machine's own clock: locks with a timeout, sockets, and uvloop's loops.
     """
     global _clock
+    _share_one_core()
     clock = _clock = _Clock()
     machines = {name: getattr(time, name) for name in ("perf_counter", "monotonic", "time", "sleep")}
     time.perf_counter = clock.now
@@ -87,6 +90,13 @@ def stand_still_with_the_machine() -> None:
     if hasattr(os, "register_at_fork"):  # a thread does not live on in a copy of its process, and nobody looks there
         os.register_at_fork(after_in_child=go_by_the_machines)
     threading.Thread(target=watch, name="clock", daemon=True).start()
+
+
+def _share_one_core() -> None:
+    """Keep all threads on one core, where the platform can: when one is kept waiting, so is the one that looks."""
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {random.choice(tuple(os.sched_getaffinity(0)))})
 
 
 def _ahead_by(seconds: float) -> Callable[[], float]:

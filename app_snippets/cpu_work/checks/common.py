@@ -6,18 +6,18 @@ import multiprocessing
 import multiprocessing.process
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from time import process_time
 from typing import Any
 
 from app_snippets.cpu_work.work import is_prime
-from workbench import clock
 
 LARGE = 10_000_000_000
 
 
 def numbers_that_take(seconds: float, start: int) -> int:
-    """As many numbers, from `start` on, as take about so long to be looked at here and now."""
-    begun, number = clock.now(), start
-    while (took := clock.now() - begun) < seconds / 4:
+    """As many numbers, from `start` on, as take about so many seconds of the processor here and now."""
+    begun, number = process_time(), start
+    while (took := process_time() - begun) < seconds / 4:
         is_prime(number)
         number += 1
     growth = 2 / 3 if start == 0 else 1  # the cost of a number grows with its root

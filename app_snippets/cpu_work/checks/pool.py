@@ -101,12 +101,12 @@ async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) ->
     for call, limit in zip(seen.burst.calls, limits, strict=True):
         workers.add(_worker_of(answer, call, primes_between(5, limit), tried, seen.held))
     held = sum(one.seconds for one in seen.held)
-    if held > CALLS * COMPUTES / 2:  # of which a right answer holds it for what a worker takes to be started, at most
+    if held > seen.burst.wall / 2:  # a right answer holds it for what it takes to start a worker, at most
         where = max(seen.held, key=lambda one: one.seconds)
         raise NotYet(
             tried=tried,
             expected="a loop that is free while the workers compute",
-            seen=f"held for {ms(held)} in all, and one ping waited {ms(seen.beat.longest)}",
+            seen=f"held for {ms(held)} of {ms(seen.burst.wall)}, and one ping waited {ms(seen.beat.longest)}",
             diagnosis=f"A worker computes, but the loop waits for it: {where} stops the thread until the result is "
             "there. Await it instead: run_in_executor gives back what can be awaited."
             if where.calling in ("result", "wait", "as_completed", "map", "get", "join")
