@@ -274,7 +274,7 @@ async def burst(answer: Answer) -> str:
             tried=f"burst(url, {CALLS}) of an endpoint that takes {TAKES} s",
             expected=f"each latency between {TAKES} s and the {wall:.2f} s of the whole burst",
             seen=f"from {min(latencies):.3f} to {max(latencies):.3f}",
-            diagnosis="The figures are not the seconds that each call took. Read clock.now() before and after "
+            diagnosis="The figures are not the seconds that each call took. Read time.perf_counter() before and after "
             "the call, in seconds.",
         )
     return f"{CALLS} calls at once in {wall:.2f} s, each with its own latency."
