@@ -5,6 +5,7 @@ import contextlib
 import html
 import json
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 
 from workbench import course, notebook
 from workbench.judging import (
+    FORKSERVER_FOLDER,
     MARKS,
     NOT_ATTEMPTED,
     NOT_YET,
@@ -136,6 +138,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
+    os.environ[FORKSERVER_FOLDER] = multiprocessing.util.get_temp_dir()
     context.set_forkserver_preload(["workbench.rehearsal", *_check_modules()])
     return context
 

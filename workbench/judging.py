@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     Check = Callable[["Answer"], Awaitable[str]]
 
 NOT_ATTEMPTED, NOT_YET, PASSED = "not attempted", "not yet", "passed"
+FORKSERVER_FOLDER = "WORKBENCH_FORKSERVER_FOLDER"  # a variable of the environment: where its temporary files are
 MARKS = {NOT_ATTEMPTED: "○", NOT_YET: "✘", PASSED: "✔"}
 
 

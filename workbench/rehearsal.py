@@ -4,10 +4,14 @@ Much of FastAPI, uvicorn and httpx is imported at the first request only: this m
 """
 
 import asyncio
+import atexit
+import os
+import shutil
 
 from fastapi import FastAPI
 
 from workbench import judge  # noqa: F401
+from workbench.judging import FORKSERVER_FOLDER
 from workbench.server import serve
 
 
@@ -24,3 +28,5 @@ async def _rehearse() -> None:
 
 
 asyncio.run(_rehearse())
+# A kernel is ended hard, and then nobody else takes this process's own temporary files away.
+atexit.register(shutil.rmtree, os.environ[FORKSERVER_FOLDER], ignore_errors=True)

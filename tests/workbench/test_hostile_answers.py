@@ -1,7 +1,12 @@
 """Whatever is typed into an exercise: one sentence in time, nothing left running, and the next attempt is clean."""
 
 import asyncio
+import multiprocessing
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -9,6 +14,7 @@ import pytest
 from workbench import course
 from workbench.exercises import in_words, verdict_on, warm_up
 from workbench.judging import NOT_YET, PASSED, Verdict, find_exercise
+from workbench.waiting import until
 
 FUNCTION, APP = "live_laboratory/burst", "blocking_and_waiting/dependency"
 BURST = "async def burst(url: str, n: int) -> list[float]:\n    "
@@ -147,6 +153,26 @@ def test_nothing_is_left_running() -> None:
         if "time.sleep(601.5)" in " ".join(process.info["cmdline"] or [])
     ]
     assert left == []
+
+
+KILLED = f"""
+import asyncio, os, signal
+from workbench import course
+from workbench.exercises import verdict_on, warm_up
+from workbench.judging import find_exercise
+warm_up()
+cells = [course.answer_cell({FUNCTION!r}), "import os, tempfile; tempfile.mkdtemp(); os._exit(3)"]
+print(*[asyncio.run(verdict_on(find_exercise({FUNCTION!r}), cell)).state for cell in cells], sep=", ", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="there is no fork server here")
+def test_no_temporary_file_is_left_where_the_notebook_is_ended_hard(tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, text=True)
+    assert done.stdout == "passed, not yet\n", done.stderr
+    assert asyncio.run(until(lambda: not list(tmp_path.iterdir()), 10)), list(tmp_path.iterdir())
 
 
 def test_the_next_attempt_starts_clean() -> None:
