@@ -72,7 +72,7 @@ def test_the_readme_lists_the_lessons_in_order() -> None:
 
 def test_the_makefile_knows_its_commands() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for command in ("lab", "test", "notebooks", "bench", "venv", "requirements"):
+    for command in ("lab", "test", "answers", "notebooks", "machines", "bench", "venv", "requirements"):
         assert f"make {command}" in done.stdout
 
 

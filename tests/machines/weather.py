@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.machines.pythons import other_pythons
+
 CORES = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (0,)
 STOPPED = 0.1, 0.4  # seconds for which everything is stopped
 BETWEEN = 1.5, 4.0  # seconds between two such stops
@@ -214,22 +216,6 @@ def on_python(version: str, executable: str) -> Weather:
 
     weather.__doc__ = f"Python {version}."
     return weather
-
-
-def other_pythons() -> dict[str, str]:
-    """The Pythons from 3.11 on, this one aside, by version: on the PATH, and those of pyenv."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = {}
-    for minor in range(11, 20):
-        version = f"3.{minor}"
-        for candidate in [*pyenv.glob(f"{version}.*/bin/python{version}"), shutil.which(f"python{version}")]:
-            if candidate is None or minor == sys.version_info.minor:
-                continue
-            done = subprocess.run([str(candidate), "-c", "import sys, ssl, sqlite3"], capture_output=True)
-            if done.returncode == 0:
-                found[version] = str(candidate)
-                break
-    return found
 
 
 def columns() -> dict[str, Weather]:
