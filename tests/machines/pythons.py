@@ -1,6 +1,6 @@
 """The Pythons that the machine has.
 
-    python -m tests.machines.pythons     the newest one that is newer than this one, as a path; nothing where none is
+python -m tests.machines.pythons     the newest one that is newer than this one, as a path; nothing where none is
 """
 
 import os
