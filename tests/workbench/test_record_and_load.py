@@ -8,7 +8,7 @@ import websockets
 from fastapi import FastAPI, WebSocket
 
 from workbench.claims import ClaimFailed, claim
-from workbench.load import burst, heartbeat
+from workbench.load import Burst, burst, heartbeat
 from workbench.server import serve
 from workbench.waiting import until
 
@@ -23,6 +23,10 @@ def make_app() -> FastAPI:
     @app.get("/wait")
     async def wait() -> None:
         await asyncio.sleep(0.2)
+
+    @app.get("/wait-long")
+    async def wait_long() -> None:
+        await asyncio.sleep(30)
 
     @app.get("/hold")
     async def hold() -> None:
@@ -45,7 +49,6 @@ async def test_a_burst_overlaps_and_pairs_each_call_with_what_the_server_saw() -
     with serve(make_app()) as server:
         result = await burst(server, "/wait", 10)
     assert result.statuses == [200] * 10
-    assert result.wall < 5 * 0.2
     assert server.record.peak() == 10
     for call in result.calls:
         assert call.latency >= 0.2
@@ -61,13 +64,18 @@ async def test_a_held_loop_shows_in_the_record_and_in_the_heartbeat() -> None:
         async with heartbeat(server) as beat:
             held = await burst(server, "/hold", 3)
         async with heartbeat(server) as calm:
-            free = [await burst(server, "/wait", 3) for _ in range(3)]
+            free = await burst(server, "/wait", 3)
     assert held.longest_lag > 0.15
     assert held.wall > 3 * 0.19
     assert beat.longest > 0.15
-    assert min(one.longest_lag for one in free) < held.longest_lag / 2  # the others may have been the machine's
+    assert _held(held) > 3 * 0.19 > _held(free)  # for three whole calls, or for a stall of the machine at the most
     assert calm.per_second > 2 * beat.per_second
     assert len(calm.pings) > len(beat.pings)
+
+
+def _held(result: Burst) -> float:
+    """Seconds for which the loop was held during a burst, in all."""
+    return sum(lag.held for lag in result.server.record.lags_between(result.start, result.end))
 
 
 async def test_paths_take_turns() -> None:
@@ -103,8 +111,8 @@ async def test_until_waits_and_gives_up() -> None:
 
 
 async def test_a_call_that_fails_says_why() -> None:
-    with serve(make_app()) as server:
-        late = (await burst(server, "/wait", 1, timeout=0.05)).calls[0]
+    with serve(make_app(), grace=0.1) as server:
+        late = (await burst(server, "/wait-long", 1, timeout=0.05)).calls[0]
         failed = (await burst(server, "/fail", 1)).calls[0]
     gone = (await burst(server, "/ping", 1)).calls[0]
     assert late.status is None

