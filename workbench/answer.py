@@ -147,6 +147,8 @@ class Answer:
                     since, key = now, new
                 last = here
                 ended.wait(0.004)
+            if last and clock.now() - since >= shortest:  # held until the end of the block
+                held.append(last.held(clock.now() - since))
 
         thread = threading.Thread(target=watch, name="watch", daemon=True)
         thread.start()

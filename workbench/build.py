@@ -71,7 +71,7 @@ def digest(notebook: nbformat.NotebookNode) -> str:
 def outputs_digest(notebook: nbformat.NotebookNode) -> str:
     """A checksum of all outputs, which tells those of one run from others that were put in their place."""
     outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
-    return hashlib.sha256(json.dumps(outputs).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
 
 
 def _loaded(lesson: Lesson, source: str) -> str:

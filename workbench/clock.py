@@ -7,11 +7,11 @@ for the processor does not. So a wait of 0.2 s is one, and longer than one of 0.
 """
 
 import contextlib
+import functools
 import os
 import random
 import threading
 import time
-from collections.abc import Callable
 
 STEP = 0.003  # seconds between two looks at the clock
 
@@ -70,10 +70,13 @@ def stand_still_with_the_machine() -> None:
     global _clock
     _share_one_core()
     clock = _clock = _Clock()
-    machines = {name: getattr(time, name) for name in ("perf_counter", "monotonic", "time", "sleep")}
-    time.perf_counter = clock.now
-    time.monotonic = _ahead_by(time.monotonic() - clock.now())
-    time.time = _ahead_by(time.time() - clock.now())
+    clocks = ("perf_counter", "monotonic", "time")
+    names = ["sleep", *clocks, *(f"{name}_ns" for name in clocks)]
+    machines = {name: getattr(time, name) for name in names}
+    ahead = {name: machines[name]() - clock.now() for name in clocks}
+    for name in clocks:
+        setattr(time, name, functools.partial(_ahead_by, ahead[name]))
+        setattr(time, f"{name}_ns", functools.partial(_nanoseconds, ahead[name]))
     time.sleep = sleep  # type: ignore[assignment]  # it takes what can be added to a float
 
     def watch() -> None:
@@ -99,5 +102,9 @@ def _share_one_core() -> None:
             os.sched_setaffinity(0, {random.choice(tuple(os.sched_getaffinity(0)))})
 
 
-def _ahead_by(seconds: float) -> Callable[[], float]:
-    return lambda: now() + seconds
+def _ahead_by(seconds: float) -> float:
+    return now() + seconds
+
+
+def _nanoseconds(ahead: float) -> int:
+    return int(1e9 * (now() + ahead))

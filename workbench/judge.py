@@ -115,7 +115,10 @@ async def _run_check(exercise: Exercise, answer: Answer) -> str:
 def _clocks() -> dict[str, object]:
     return {
         f"{module.__name__}.{name}": getattr(module, name)
-        for module, names in ((time, ("perf_counter", "monotonic", "time", "sleep")), (asyncio, ("sleep",)))
+        for module, names in (
+            (time, ("perf_counter", "monotonic", "time", "sleep", "perf_counter_ns", "monotonic_ns", "time_ns")),
+            (asyncio, ("sleep",)),
+        )
         for name in names
     }
 

@@ -21,6 +21,7 @@ from workbench.server import LiveServer
 from workbench.waiting import until
 
 MOST = 500  # calls in one burst
+PATIENCE = 2.0  # seconds that the record gets to know the end of a request whose answer has come
 
 _numbers = itertools.count(1)
 
@@ -119,7 +120,7 @@ async def _until_the_record_knows(server: LiveServer, moment: float, calls: list
 
     A lag is noted when the loop is free again, and what a handler raised when the answer, a 500, has gone out.
     """
-    patience = clock.now() + 0.5
+    patience = clock.now() + PATIENCE
     while True:
         seen = {request.mark: request for request in server.record.marked(prefix)}
         for call in calls:
@@ -137,7 +138,7 @@ async def look_up(call: Call, server: LiveServer, is_it: Callable[[Request], boo
     """
     found = call.request = next((one for one in reversed(list(server.record.requests)) if is_it(one)), None)
     if found is not None and (call.error or call.status is None or call.status >= 500):
-        await until(lambda: found.done is not None, 0.5)
+        await until(lambda: found.done is not None, PATIENCE)
 
 
 async def _call_once(connection: "_Connection", call: Call, method: str, mark: str, timeout: float) -> None:

@@ -212,7 +212,8 @@ def on_python(version: str, executable: str) -> Weather:
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 raise NotHere(f"{' '.join(command[:3])} failed: {done.stderr.strip().splitlines()[-1]}")
-        yield Launch(folder, python=str(python))
+        # the copy of the course is not installed there, so that pytest must be told of its plugin
+        yield Launch(folder, python=str(python), environment={"PYTEST_ADDOPTS": "-p workbench.pytest_plugin"})
 
     weather.__doc__ = f"Python {version}."
     return weather
