@@ -16,10 +16,10 @@ class Reading(BaseModel):
 
 
 async def measured() -> AsyncIterator[Any]:
-    """What the sensors say: one reading each 0.1 s, with a field that is none of the caller's business."""
+    """What the sensors say: one reading each 0.2 s, with a field that is none of the caller's business."""
     for number in range(5):
         yield {"sensor": f"S{number}", "celsius": 20 + number / 2, "password": "hunter2"}
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 
 @app.get("/list")

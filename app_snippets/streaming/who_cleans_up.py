@@ -28,7 +28,7 @@ async def rows(log: list[str]) -> AsyncIterator[int]:
     for number in range(10):
         log.append("row")
         yield number
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
 
 
 app = FastAPI(lifespan=lifespan)

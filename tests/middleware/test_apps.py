@@ -43,24 +43,19 @@ async def test_hostile_headers_change_nothing(app: str, path: str) -> None:
 
 async def test_the_wrong_timer_sees_the_start_of_a_stream_only() -> None:
     with serve(f"{FOLDER}.wrong_timing:app") as server:
-        await burst(server, "/report", 1)
         report, export = (await burst(server, ["/report", "/export"], 2)).calls
         async with connect(f"{server.ws_url}/live", proxy=None) as socket:
             assert await socket.recv() == "nobody timed me"
-    assert float(report.headers["x-process-time"]) >= 0.39
-    assert export.latency >= 0.39
-    assert float(export.headers["x-process-time"]) < export.latency / 3
+    assert float(report.headers["x-process-time"]) > 0.75
+    assert export.latency - float(export.headers["x-process-time"]) > 0.75
     assert export.body == b"row 0\nrow 1\nrow 2\nrow 3\n"
 
 
 async def test_the_pure_timer_sees_the_end() -> None:
     with serve(f"{FOLDER}.timing:app") as server:
-        await burst(server, "/export", 1)
         (export,) = (await burst(server, "/export", 1)).calls
-    logged = [float(match[1]) for line in server.logs if (match := re.search(r"/export took (.*) s$", line))]
-    assert len(logged) == 2
-    assert min(logged) >= 0.39
-    assert float(export.headers["x-first-byte"]) < logged[-1] / 2
+    (logged,) = [float(match[1]) for line in server.logs if (match := re.search(r"/export took (.*) s$", line))]
+    assert logged - float(export.headers["x-first-byte"]) > 0.75
 
 
 @pytest.mark.parametrize(("layer", "value"), [(WithDispatch, "dispatch"), (PureASGI, "pure")])

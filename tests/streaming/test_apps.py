@@ -5,13 +5,13 @@ import csv
 import gc
 import io
 import json
-import time
 
 import httpx
 import pytest
 
 from workbench.load import burst
 from workbench.server import LiveServer, serve
+from workbench.waiting import until
 
 FOLDER = "app_snippets.streaming"
 
@@ -26,11 +26,9 @@ async def leave(server: LiveServer, path: str, pieces: int = 1) -> None:
 
 
 async def until_done(server: LiveServer, path: str) -> None:
-    """Wait until the server has ended every request of a path, 2 s at most."""
-    deadline = time.perf_counter() + 2
-    while any(one.done is None for one in server.record.requests if one.path == path):
-        assert time.perf_counter() < deadline, f"{path} goes on"
-        await asyncio.sleep(0.01)
+    """Wait until the server has ended every request of a path."""
+    over = await until(lambda: all(one.done is not None for one in list(server.record.requests) if one.path == path))
+    assert over, f"{path} goes on"
 
 
 def parsed(text: str) -> list[list[str]]:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from app_snippets.middleware.checks.common import NOTHING_SENT, Answered, Door, call, failure, has_dispatch, knock
+from app_snippets.middleware.checks.common import NOTHING_SENT, Answered, Door, call, failure, has_dispatch, knock, over
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.server import LiveServer
@@ -156,6 +156,7 @@ class _Doors:
                 seen=str(answered),
                 diagnosis="What is closed for GET is open for POST. The method makes no difference to who is asking.",
             )
+        await over(answered)  # the app may be called after the refusal
         if orders := await self._orders():
             raise NotYet(
                 tried="`POST /private/orders` without a token",

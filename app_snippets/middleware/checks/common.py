@@ -12,13 +12,13 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from workbench import clock
 from workbench.answer import innermost, place_in_words
 from workbench.record import Request
 from workbench.server import LiveServer
 from workbench.waiting import until
 
 TIMEOUT = 2.0  # seconds for one call
+OVER = 1.0  # seconds that a request gets to be over on the server, once its answer has come
 NOTHING_SENT = (
     "Nobody raised, and no answer came out: the server made a 500 of it. An `await` is missing where the app or a "
     "response is called, or your `send` keeps the messages that it should pass on."
@@ -32,7 +32,6 @@ class Answered:
     status: int | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: str = ""
-    seconds: float = 0.0
     trouble: str = ""  # why there is no whole answer
     request: Request | None = None
 
@@ -62,7 +61,6 @@ async def call(
     sent = [("host", f"127.0.0.1:{server.port}"), ("connection", "close"), ("content-length", "0")]
     sent += list((headers or {}).items())
     http = h11.Connection(h11.CLIENT)
-    start = clock.now()
     try:
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -78,12 +76,17 @@ async def call(
         answered.trouble = f"no whole answer within {TIMEOUT:g} s"
     except (OSError, EOFError, h11.ProtocolError) as error:
         answered.trouble = f"{type(error).__name__}: {error}"
-    answered.seconds = clock.now() - start
     mine = list(server.record.requests)[before:]
-    answered.request = request = next((one for one in mine if one.path == path.partition("?")[0]), None)
-    if request is not None and (answered.status or 500) >= 500:  # what was raised is known when the answer has gone out
-        await until(lambda: request.done is not None, 0.5)
+    answered.request = next((one for one in mine if one.path == path.partition("?")[0]), None)
+    if (answered.status or 500) >= 500:  # what was raised is known when the answer has gone out
+        await over(answered)
     return answered
+
+
+async def over(answered: Answered) -> None:
+    """Wait until the request is over on the server: its answer comes before that."""
+    if (request := answered.request) is not None:
+        await until(lambda: request.done is not None, OVER)
 
 
 async def _read(http: h11.Connection, reader: asyncio.StreamReader, answered: Answered) -> None:

@@ -21,7 +21,7 @@ HEADER = ["customer", "note", "total"]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ROWS, HELD_AT = 1000, 100  # the slow table waits after so many rows
 PATIENCE = 1.0  # seconds that it waits for the client to have one
-AGAIN = 0.03  # seconds that it waits after as many more, as long as the client has none
+AGAIN = 0.06  # seconds that it waits after as many more, as long as the client has none
 LARGE, CELL = 1000, 4_000  # rows, and characters in each of their two texts: 8 MB
 MOST = 6_000_000  # bytes of memory at any time; a hundred rows at a time need 4 MB with all their copies
 
