@@ -14,6 +14,8 @@ import threading
 import time
 
 STEP = 0.003  # seconds between two looks at the clock
+CLOCKS = ("perf_counter", "monotonic", "time")  # of the time module
+REPLACED = ("sleep", *CLOCKS, *(f"{name}_ns" for name in CLOCKS))  # where the clock stands still
 
 # Bound when the bench is imported, because an answer may change the time module.
 _perf_counter, _process_time, _sleep = time.perf_counter, time.process_time, time.sleep
@@ -70,13 +72,12 @@ def stand_still_with_the_machine() -> None:
     global _clock
     _share_one_core()
     clock = _clock = _Clock()
-    clocks = ("perf_counter", "monotonic", "time")
-    names = ["sleep", *clocks, *(f"{name}_ns" for name in clocks)]
-    machines = {name: getattr(time, name) for name in names}
-    ahead = {name: machines[name]() - clock.now() for name in clocks}
-    for name in clocks:
-        setattr(time, name, functools.partial(_ahead_by, ahead[name]))
-        setattr(time, f"{name}_ns", functools.partial(_nanoseconds, ahead[name]))
+    machines = {name: getattr(time, name) for name in REPLACED}
+    for name in CLOCKS:
+        ahead = machines[name]() - clock.now()
+        setattr(time, name, functools.partial(_ahead_by, ahead))
+        setattr(time, f"{name}_ns", functools.partial(_nanoseconds, ahead))
+    time.perf_counter = clock.now  # the one that is asked most often
     time.sleep = sleep  # type: ignore[assignment]  # it takes what can be added to a float
 
     def watch() -> None:
