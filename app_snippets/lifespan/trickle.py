@@ -1,4 +1,4 @@
-"""A service on the network: silent for 1.2 s, or a drop each 0.1 s for 1.2 s."""
+"""A service on the network: silent for 2 s, or a drop each 0.1 s for 1.2 s."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ app = FastAPI()
 
 @app.get("/silent")
 async def silent() -> str:
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(2)
     return "done"
 
 

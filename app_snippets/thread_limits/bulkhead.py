@@ -1,12 +1,14 @@
 """A bulkhead: reports have twenty threads of their own, and can take no others."""
 
-import time
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
+
+arrived = threading.Semaphore(0)  # stands for a slow service: one release for each report whose data has arrived
 
 
 class State(TypedDict):
@@ -22,7 +24,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 def slow_report() -> str:
-    time.sleep(0.5)
+    arrived.acquire(timeout=10)
     return "ready"
 
 

@@ -1,13 +1,16 @@
 """The same synchronous call, with a thread from three different places."""
 
 import asyncio
-import time
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
+
+arrived = threading.Semaphore(0)  # stands for a slow service: one release for each report whose data has arrived
+at_work: set[int] = set()  # the threads that make a report now
 
 
 class State(TypedDict):
@@ -23,7 +26,9 @@ app = FastAPI(lifespan=lifespan)
 
 
 def slow_report() -> str:
-    time.sleep(0.2)  # an old SDK, a driver, a file system
+    at_work.add(threading.get_ident())
+    arrived.acquire(timeout=10)  # an old SDK, a driver, a file system
+    at_work.discard(threading.get_ident())
     return "ready"
 
 

@@ -78,6 +78,8 @@ async def test_client_and_database(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/none/shop.db")
         with pytest.raises(ServeError, match="unable to open database file"):
             serve(f"{FOLDER}.client_and_database:app")
+    for thread in set(threading.enumerate()) - before:  # the database's threads end a moment after they are closed
+        thread.join(timeout=5)
     assert set(threading.enumerate()) <= before
 
 

@@ -4,15 +4,22 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Coroutine
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from types import FrameType
 from typing import Any
 
-from workbench.answer import FILE
+from workbench import clock
+from workbench.answer import FILE, place_in_words
 from workbench.load import Call
 from workbench.server import LiveServer
 from workbench.words import error_of, failure_in_words
+
+
+def warm_up() -> None:
+    """Make what urlopen needs. Callers who come first side by side each make their own, certificates included."""
+    urllib.request.install_opener(urllib.request.build_opener())
 
 
 async def in_loop(server: LiveServer, work: Coroutine[Any, Any, Any]) -> Any:
@@ -20,8 +27,51 @@ async def in_loop(server: LiveServer, work: Coroutine[Any, Any, Any]) -> Any:
     assert server.loop is not None
     future: Future[Any] = asyncio.run_coroutine_threadsafe(work, server.loop)
     with contextlib.suppress(TimeoutError):
-        return await asyncio.wait_for(asyncio.wrap_future(future), 0.3)
+        return await asyncio.wait_for(asyncio.wrap_future(future), 1)
     return None
+
+
+async def all_stand_still(ours: set[int], complete: Callable[[], bool], count: Callable[[], object]) -> None:
+    """Wait until all is `complete` and no thread gets any further; a while longer where it does not become so.
+
+    All threads share one core, or at least one GIL: whoever can go on does so while this one sleeps.
+
+    ours: the threads that are not looked at, by their ids. count: what else may not change any more.
+    """
+    last: object = None
+    still, limit = 0, clock.now() + 3
+    while still < (8 if complete() else 100) and clock.now() < limit:
+        await asyncio.sleep(0.005)
+        places = {one: (at.f_code, at.f_lasti) for one, at in sys._current_frames().items() if one not in ours}
+        now = places, count()
+        still = still + 1 if now == last else 0
+        last = now
+
+
+@contextlib.asynccontextmanager
+async def watching_the_loop(server: LiveServer) -> AsyncIterator[list[str]]:
+    """Look again and again at which line of the cell the server's loop is, in words, "" for none."""
+    looks: list[str] = []
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(0.005)
+            frame = sys._current_frames().get(server.thread.ident or 0)
+            while frame is not None and frame.f_code.co_filename != FILE:
+                frame = frame.f_back
+            looks.append(place_in_words(frame and frame.f_lineno))
+
+    looking = asyncio.create_task(look())
+    try:
+        yield looks
+    finally:
+        looking.cancel()
+
+
+def held_at(looks: list[str]) -> str:
+    """The line at which the loop was in more than half of the looks, "" for none."""
+    lines = [line for line in looks if line]
+    return max(lines, key=lines.count) if len(lines) > max(8, len(looks) / 2) else ""
 
 
 def frames_in_the_cell() -> dict[threading.Thread, list[FrameType]]:
@@ -35,6 +85,16 @@ def frames_in_the_cell() -> dict[threading.Thread, list[FrameType]]:
                 found.setdefault(thread, []).append(frame)
             frame = frame.f_back
     return {thread: mine for thread, mine in found.items() if not thread.name.startswith("server ")}
+
+
+def at_work(server: LiveServer, call: Call) -> bool:
+    """Whether something of the cell goes on: a thread, a task of its own, or the request of a call after its answer."""
+    codes = [getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks(server.loop)]
+    return (
+        bool(frames_in_the_cell())
+        or any(code is not None and code.co_filename == FILE for code in codes)
+        or bool(call.request and call.request.done is None)
+    )
 
 
 def failure(call: Call) -> dict[str, str]:

@@ -1,27 +1,54 @@
 """How the exercise "A deadline for a thread" is judged."""
 
 import asyncio
+import contextlib
 import json
 import os
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from types import FrameType
 
-from app_snippets.thread_limits.checks.common import failure, frames_in_the_cell, in_loop
-from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call, heartbeat, look_up
-from workbench.server import LiveServer
-from workbench.upstream import Reply, Upstream, upstream
+from fastapi import FastAPI
 
-NAMES = ("large", "small", "later")
-ROWS = 60  # of 20 ms each, and more
-ROWS_BESIDE = 5
-LATE = 0.75  # seconds; all rows together take 1.2 s or more
+from app_snippets.thread_limits.checks.common import at_work, failure, frames_in_the_cell, in_loop, warm_up
+from workbench import clock
+from workbench.answer import Answer, Held
+from workbench.judging import NotYet, exercise, ms
+from workbench.load import Call, Heartbeat, burst, heartbeat
+from workbench.server import LiveServer, serve
+from workbench.trial import require_pings
+from workbench.waiting import until
+
+DEADLINE = 0.5  # seconds that the cell gives an export
+ROWS, ROW = 100, 0.02  # of the large export, and seconds that the warehouse takes for each: 2 s in all
+ROWS_BESIDE = 2
+LATE = 1.0  # seconds: twice the deadline, and half of what all rows take
 STILL_ALLOWED = 2  # rows after the answer: one is under way, and one may have passed its look at the clock
-LONGEST_PING = 0.15
-TRIED_EXPORT = f"an export of {ROWS} rows, more than fit into its 0.3 s"
+HANG = 8  # seconds after which nobody waits any longer
+TRIED_EXPORT = f"an export of {ROWS} rows, more than fit into its {DEADLINE:g} s"
+
+
+class Warehouse:
+    """A service that writes rows, and counts those that it was asked for by their jobs."""
+
+    def __init__(self) -> None:
+        self.app = FastAPI(openapi_url=None)
+        self.app.add_api_route("/{job}/{row}", self.write, methods=["POST"])
+        self.asked = Counter[str]()
+        self.answered = asyncio.Event()  # the large export: until then, the small one does not get any further
+        self.hurried_from = 0.0  # when nobody can be in time any longer, the rest need not take as long
+
+    async def write(self, job: str, row: int) -> None:
+        self.asked[job] += 1
+        if job == "small":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * DEADLINE):
+                    await self.answered.wait()
+            return
+        self.hurried_from = self.hurried_from or clock.now() + ROWS * ROW
+        if clock.now() < self.hurried_from:
+            await asyncio.sleep(ROW)
 
 
 @dataclass
@@ -33,7 +60,8 @@ class Exports:
     later: Call | None
     before: int  # rows of the large one that were asked for until its answer
     after: int  # and since
-    longest_ping: float
+    held: list[Held]
+    beat: Heartbeat
     threads: list[str]
     events: list[threading.Event]
     left: bool  # whether a task of the loop still waits for the thread
@@ -49,15 +77,18 @@ class Exports:
         "A `threading.Event()` for each request: `export` looks at `stop.is_set()` before each row, and the handler "
         "calls `stop.set()` when it leaves.",
     ],
+    deadline=20,
 )
 async def deadline(answer: Answer) -> str:
     """504 soon after the deadline, no rows after it, and an export beside it that is completed."""
     os.environ["no_proxy"] = "127.0.0.1"
-    with upstream({f"/{name}/*": Reply(0.02) for name in ("first", *NAMES)}, name="warehouse") as warehouse:
-        os.environ["WAREHOUSE_URL"] = warehouse.url
+    warm_up()
+    warehouse = Warehouse()
+    with serve(warehouse.app, name="warehouse") as service:
+        os.environ["WAREHOUSE_URL"] = service.url
         async with answer.served() as server:
             await _require_export(server, "first", 1)
-            seen = await _exports(server, warehouse)
+            seen = await _exports(answer, server, service, warehouse)
     _judge_large(answer, seen)
     for call in [seen.small, seen.later]:
         _require_small(call)
@@ -65,18 +96,8 @@ async def deadline(answer: Answer) -> str:
 
 
 async def _post(server: LiveServer, job: str, rows: int) -> Call:
-    """Ask for an export. The Call is as of a burst, with the server's view of it."""
-    path = f"/exports/{job}"
-    call = Call(0, path, clock.now())
-    async with server.client(timeout=4) as client:
-        try:
-            reply = await client.post(path, params={"rows": rows})
-            call.status, call.body = reply.status_code, reply.content
-        except Exception as error:
-            call.error = f"{type(error).__name__}: {error}".rstrip(": ")
-    call.end = clock.now()
-    await look_up(call, server, lambda one: one.path == path)
-    return call
+    """Ask for an export."""
+    return (await burst(server, f"/exports/{job}?rows={rows}", 1, method="POST", timeout=HANG)).calls[0]
 
 
 async def _require_export(server: LiveServer, job: str, rows: int) -> None:
@@ -100,29 +121,30 @@ async def _require_export(server: LiveServer, job: str, rows: int) -> None:
     )
 
 
-async def _exports(server: LiveServer, warehouse: Upstream) -> Exports:
-    def rows() -> int:
-        return sum(path.startswith("/large/") for path in list(warehouse.asked))
+async def _exports(answer: Answer, server: LiveServer, service: LiveServer, warehouse: Warehouse) -> Exports:
+    """A large export, and a small one that begins half a deadline later and ends after it."""
 
-    async with heartbeat(server, timeout=4) as beat:
-        large = asyncio.create_task(_post(server, "large", ROWS))
-        await asyncio.sleep(0.24)
-        small = asyncio.create_task(_post(server, "small", ROWS_BESIDE))
-        answered = await large
-        before = rows()
-        frames = frames_in_the_cell()
-        threads = [thread.name for thread in frames]
-        events = [one for mine in frames.values() for one in _events(mine)]
-        if answered.latency < LATE:
-            await asyncio.sleep(0.25)
-        after = rows() - before
-        if 0 < after <= STILL_ALLOWED:  # a busy machine writes slowly
-            await asyncio.sleep(0.25)
-            after = rows() - before
-        later = await _post(server, "later", 1) if after <= STILL_ALLOWED else None
-        beside = await small
-        left = await in_loop(server, _still_waiting()) or False
-    return Exports(answered, beside, later, before, after, beat.longest, threads, events, left)
+    def after() -> int:
+        return warehouse.asked["large"] - before
+
+    with answer.watched(server, shortest=0.01) as held:
+        async with heartbeat(server, every=0.05, timeout=HANG) as beat:
+            large = asyncio.create_task(_post(server, "large", ROWS))
+            await until(lambda: warehouse.asked["large"] or large.done(), HANG)
+            await asyncio.sleep(DEADLINE / 2)
+            small = asyncio.create_task(_post(server, "small", ROWS_BESIDE))
+            answered = await large
+            before = warehouse.asked["large"]
+            frames = frames_in_the_cell()
+            threads = [thread.name for thread in frames]
+            events = [one for mine in frames.values() for one in _events(mine)]
+            assert service.loop is not None
+            service.loop.call_soon_threadsafe(warehouse.answered.set)
+            beside = await small
+            await until(lambda: after() > STILL_ALLOWED or not at_work(server, answered), 1, progress=after)
+            left = await in_loop(server, _still_waiting()) or False
+            later = await _post(server, "later", 1) if after() <= STILL_ALLOWED else None
+    return Exports(answered, beside, later, before, after(), held, beat, threads, events, left)
 
 
 def _events(frames: list[FrameType]) -> list[threading.Event]:
@@ -140,17 +162,20 @@ async def _still_waiting() -> bool:
 def _judge_large(answer: Answer, seen: Exports) -> None:
     large = seen.large
     is_async = asyncio.iscoroutinefunction(answer["create_export"])
-    if seen.longest_ping > LONGEST_PING:
+    held = sum(one.seconds for one in seen.held)
+    if held > DEADLINE / 2:
         raise NotYet(
             tried=TRIED_EXPORT + ", with a heartbeat on /ping",
-            expected=f"no ping over {ms(LONGEST_PING)}",
-            seen=f"one ping waited {ms(seen.longest_ping)}",
+            expected="a loop that is free until the deadline",
+            seen=f"held for {ms(held)}, at {max(seen.held, key=lambda one: one.seconds)}, and one ping waited "
+            f"{ms(seen.beat.longest)}",
             diagnosis="The loop is held while rows are written or while somebody waits for the thread. In an "
             "`async def`, both have to be awaited.",
         )
+    require_pings(seen.beat, TRIED_EXPORT + ", with a heartbeat on /ping")
     if large.status is None or large.status == 500:
         raise NotYet(tried=TRIED_EXPORT, expected="status 504", **failure(large))
-    common = {"tried": TRIED_EXPORT, "expected": f"status 504 within {ms(LATE)}"}
+    common = {"tried": TRIED_EXPORT, "expected": f"status 504 within {LATE:g} s"}
     if large.latency > LATE:
         if large.status != 200:
             why = (
@@ -165,18 +190,18 @@ def _judge_large(answer: Answer, seen: Exports) -> None:
         else:
             why = "Nothing ends the export at its deadline: the answer comes when all rows are written."
         raise NotYet(**common, seen=f"status {large.status} after {ms(large.latency)}", diagnosis=why)
-    if seen.before < 3 and large.status == 200:
+    if large.latency < DEADLINE / 2 and large.status == 200:
         raise NotYet(
             **common,
             seen=f"status 200, and {seen.before} rows written",
             diagnosis="An export that was over before has left its flag set, and this one stops at once. One event, or "
             "one flag, serves all requests: each request needs its own.",
         )
-    if seen.before < 3:
+    if large.latency < DEADLINE / 2:
         raise NotYet(
             **common,
-            seen=f"{seen.before} rows written before the answer",
-            diagnosis="The export is refused before it was tried. It has its 0.3 s, and uses them.",
+            seen=f"status {large.status} after {ms(large.latency)}, and {seen.before} rows written",
+            diagnosis=f"The export is refused before it was tried. It has its {DEADLINE:g} s, and uses them.",
         )
     if seen.after > STILL_ALLOWED:
         raise NotYet(

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 from fastapi import FastAPI, HTTPException, Request, Response
 
-BUDGET = 0.8  # seconds for the whole call, with all its attempts and pauses
+BUDGET = 0.9  # seconds for the whole call, with all its attempts and pauses
 ATTEMPT = 0.3  # seconds for one attempt
 ATTEMPTS = 5  # at most
-PAUSE = 0.05  # seconds between two attempts, at least
+PAUSE = 0.1  # seconds between two attempts, at least
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import anyio.from_thread
 import anyio.to_thread
 from fastapi import FastAPI, HTTPException
 
-DEADLINE = 0.3  # seconds
+DEADLINE = 0.5  # seconds
 
 app = FastAPI()
 

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 from fastapi import FastAPI, HTTPException
 
-DEADLINE = 0.3  # seconds
+DEADLINE = 0.5  # seconds
 
 app = FastAPI()
 executor = ThreadPoolExecutor()
