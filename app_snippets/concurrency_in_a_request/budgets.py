@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import httpx
 from fastapi import FastAPI, HTTPException, Request
 
-BUDGET = 0.6  # seconds
+BUDGET = 1.0  # seconds
 
 
 class State(TypedDict):

@@ -1,4 +1,4 @@
-"""Forty prices for one page: all at once, and at most ten at a time."""
+"""Twenty prices for one page: all at once, and at most five at a time."""
 
 import asyncio
 import os
@@ -30,17 +30,17 @@ async def ask(request: Request, path: str) -> Any:
 
 @app.get("/all-at-once")
 async def all_at_once(request: Request) -> list[Any]:
-    return await asyncio.gather(*(ask(request, f"/prices/{number}") for number in range(40)))
+    return await asyncio.gather(*(ask(request, f"/prices/{number}") for number in range(20)))
 
 
-@app.get("/ten-at-a-time")
-async def ten_at_a_time(request: Request) -> list[Any]:
-    places = asyncio.Semaphore(10)
+@app.get("/five-at-a-time")
+async def five_at_a_time(request: Request) -> list[Any]:
+    places = asyncio.Semaphore(5)
 
     async def ask_when_free(path: str) -> Any:
         async with places:
             return await ask(request, path)
 
     async with asyncio.TaskGroup() as group:
-        prices = [group.create_task(ask_when_free(f"/prices/{number}")) for number in range(40)]
+        prices = [group.create_task(ask_when_free(f"/prices/{number}")) for number in range(20)]
     return [price.result() for price in prices]

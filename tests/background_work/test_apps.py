@@ -1,6 +1,5 @@
 """The apps of "Background work", each served by itself."""
 
-import asyncio
 import gc
 from collections.abc import Iterator
 
@@ -13,13 +12,18 @@ from workbench.waiting import until
 FOLDER = "app_snippets.background_work"
 
 
+async def ended(server: LiveServer) -> bool:
+    """Wait until every request has ended, its background tasks included."""
+    return await until(lambda: all(one.done is not None for one in list(server.record.requests)))
+
+
 def errors(server: LiveServer) -> list[str]:
     return [line for line in server.logs if line.startswith("ERROR")]
 
 
 @pytest.fixture
 def mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
-    with mail_server(delay=0.4) as server:
+    with mail_server(delay=1.0) as server:
         monkeypatch.setenv("MAIL_HOST", server.host)
         monkeypatch.setenv("MAIL_PORT", str(server.port))
         yield server
@@ -62,7 +66,7 @@ async def test_tasks_run_in_a_row_and_a_failure_drops_the_rest() -> None:
         async with server.client() as client:
             for address in ("ada@example.org", "nobody", "grace@example.org"):
                 assert (await client.post(f"/sign-up/{address}")).status_code == 201
-                await asyncio.sleep(0.4)
+                assert await ended(server)
             log = (await client.get("/log")).json()
     assert "ada@example.org has signed up" in log
     assert "grace@example.org has signed up" in log
@@ -74,7 +78,7 @@ async def test_two_of_three_tasks_are_dropped() -> None:
     with serve(f"{FOLDER}.wrong_two_sets_of_tasks:app") as server:
         async with server.client() as client:
             statuses = [(await client.post(path)).status_code for path in ("/own-response", "/refused")]
-            await asyncio.sleep(0.2)
+            assert await ended(server)
             log = (await client.get("/log")).json()
     assert statuses == [200, 409]
     assert log == ["the response's own"]

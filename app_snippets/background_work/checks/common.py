@@ -1,11 +1,16 @@
 """What the exercises of "Background work" are judged with."""
 
 import ast
+import asyncio
 import contextlib
 import logging
+import re
 import sys
+import threading
 from collections.abc import Iterator
+from typing import Any
 
+from workbench.answer import FILE
 from workbench.load import Call, burst
 from workbench.server import LiveServer
 
@@ -13,6 +18,19 @@ from workbench.server import LiveServer
 async def posted(server: LiveServer, path: str, *, timeout: float = 5.0) -> Call:
     """One POST, with the server's view of it. A call that fails has `status` None and says why in `error`."""
     return (await burst(server, path, 1, method="POST", timeout=timeout)).calls[0]
+
+
+def at_work(server: LiveServer) -> set[Any]:
+    """The tasks of the server's loop that are not done, and the threads that run the answer's code."""
+    tasks = asyncio.all_tasks(server.loop) if server.loop else set()
+    return tasks | {thread for thread in threading.enumerate() if _runs_the_cell(thread)}
+
+
+def _runs_the_cell(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_filename != FILE:
+        frame = frame.f_back
+    return frame is not None
 
 
 @contextlib.contextmanager
@@ -45,6 +63,27 @@ def printed() -> str:
 def errors_in(server: LiveServer) -> str:
     """All log lines of level WARNING and above, with their tracebacks."""
     return "\n".join(line for line in list(server.logs) if line.startswith(("WARNING", "ERROR", "CRITICAL")))
+
+
+_PLACE = re.compile(r'  File ".*", line \d+, in (.+)')
+_BAR = re.compile(r" *\| ?")  # before each line of an exception in a group
+
+
+def told_by(lines: list[str]) -> str:
+    """What log lines say by themselves: of a traceback the functions and the exceptions, and no source line.
+
+    Python quotes whole statements there from 3.13 on, and they name much that did not fail.
+    """
+    told, quoting = [], False
+    for line in "\n".join(lines).splitlines():
+        bare = _BAR.sub("", line, count=1) if _BAR.match(line) else line
+        if place := _PLACE.match(bare):
+            told.append(place[1])
+            quoting = True
+        elif not (quoting and bare.startswith(" " * 4)):
+            told.append(bare)
+            quoting = False
+    return "\n".join(told)
 
 
 def nodes(source: str) -> list[ast.AST]:

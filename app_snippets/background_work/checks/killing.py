@@ -1,4 +1,4 @@
-"""An answer's app in a process of its own, which ends itself with SIGKILL at a chosen point of its work."""
+"""What an answer does in SQLite; and its app in a process of its own, which SIGKILLs itself at a chosen point."""
 
 import asyncio
 import contextlib
@@ -10,16 +10,22 @@ import sqlite3
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
+from unittest.mock import patch
+
+from workbench.waiting import until
 
 BEFORE_COMMIT, AFTER_COMMIT, LATER = "before the commit", "after the commit", "later"
 
+STARTS = 6.0  # seconds of the judging process, of which little passes while the others use the core that they share
+
 _WRITES = re.compile(r"\s*(INSERT|REPLACE|UPDATE|DELETE)\b", re.IGNORECASE)
 _INSERTS = re.compile(r"\s*(INSERT|REPLACE)\b", re.IGNORECASE)
+_LOOKS = re.compile(r"\s*(SELECT|WITH)\b.*\boutbox\b", re.IGNORECASE | re.DOTALL)
 _COMMITS = re.compile(r"\s*(COMMIT|END)\b", re.IGNORECASE)
 
 
@@ -29,18 +35,24 @@ class Victim:
 
     process: BaseProcess
     pipe: Connection
+    counter: Any  # of its looks into the outbox, in memory that it shares with this process
     url: str = ""
     said: str = ""
 
     async def serve(self, source: str, exercise: str, environment: dict[str, str], point: str) -> bool:
         """Let it serve the answer, and end itself at `point`. Returns whether it serves."""
         self.pipe.send((source, exercise, environment, point))
-        if not await asyncio.to_thread(self.pipe.poll, 6):
+        if not await until(self.pipe.poll, STARTS):
             self.said = "it did not start in time"
             return False
         with contextlib.suppress(EOFError):
             self.url, self.said = self.pipe.recv()
         return bool(self.url)
+
+    @property
+    def looks(self) -> int:
+        """How often it has looked into the outbox."""
+        return int(self.counter.value)
 
     def kill(self) -> None:
         """kill -9. Twice is fine."""
@@ -58,10 +70,11 @@ def victims(number: int) -> Iterator[list[Victim]]:
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside a thread: ours only sleeps
         for _ in range(number):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_main, args=(theirs,), daemon=True)
+            counter = context.Value("i", 0, lock=False)
+            process = context.Process(target=_main, args=(theirs, counter), daemon=True)
             process.start()
             theirs.close()
-            made.append(Victim(process, ours))
+            made.append(Victim(process, ours, counter))
     try:
         yield made
     finally:
@@ -70,7 +83,7 @@ def victims(number: int) -> Iterator[list[Victim]]:
             victim.pipe.close()
 
 
-def _main(pipe: Connection) -> None:
+def _main(pipe: Connection, counter: Any) -> None:
     # Forked in the middle of a coroutine: this process has no running loop, whatever the copy of the thread says.
     asyncio._set_running_loop(None)
     from workbench.answer import load_cell
@@ -79,29 +92,12 @@ def _main(pipe: Connection) -> None:
 
     source, name, environment, point = pipe.recv()
     os.environ.update(environment)
-    _die_at(point)
-    try:
-        module = load_cell(source, find_exercise(name))
-        server = serve(module.app, name="victim", start_timeout=5)
-    except BaseException as error:
-        pipe.send(("", f"{type(error).__name__}: {error}"))
-        return
-    pipe.send((server.url, ""))
-    threading.Event().wait()
-
-
-def _die_at(point: str) -> None:
-    """Watch every statement that SQLite begins, and end this process at the point."""
-    if point == LATER:
-        return
-    connect = sqlite3.connect
     durable = 0  # transactions that have been committed
 
-    def watched(*args: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*args, **options)
-
+    def watch(connection: sqlite3.Connection) -> Callable[[str], None]:
         def note(statement: str) -> None:
             nonlocal durable
+            counter.value += bool(_LOOKS.match(statement))
             inserts = bool(_INSERTS.match(statement))
             writes, commits = bool(_WRITES.match(statement)), bool(_COMMITS.match(statement))
             if not (writes or commits) or "sqlite_" in statement:
@@ -110,8 +106,47 @@ def _die_at(point: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
             durable += commits or not connection.in_transaction
 
-        connection.set_trace_callback(note)
+        return note
+
+    with _watching(watch):
+        try:
+            module = load_cell(source, find_exercise(name))
+            server = serve(module.app, name="victim", start_timeout=10 * STARTS)
+        except BaseException as error:
+            pipe.send(("", f"{type(error).__name__}: {error}"))
+            return
+        pipe.send((server.url, ""))
+        threading.Event().wait()
+
+
+@dataclass
+class Looks:
+    """How often something in this process has looked into the outbox."""
+
+    number: int = 0
+
+
+@contextlib.contextmanager
+def counting_looks() -> Iterator[Looks]:
+    """Count every statement that reads the outbox, by connections that are made in the block."""
+    looks = Looks()
+
+    def note(statement: str) -> None:
+        looks.number += bool(_LOOKS.match(statement))
+
+    with _watching(lambda _: note):
+        yield looks
+
+
+@contextlib.contextmanager
+def _watching(watch: Callable[[sqlite3.Connection], Callable[[str], None]]) -> Iterator[None]:
+    """Give each new connection what `watch` makes for it, to be called with every statement that it begins."""
+    connect = sqlite3.connect
+
+    def watched(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.set_trace_callback(watch(connection))
         return connection
 
-    sqlite3.connect = watched  # type: ignore[assignment]
-    sqlite3.dbapi2.connect = watched  # type: ignore[attr-defined]
+    with patch.object(sqlite3, "connect", watched), patch.object(sqlite3.dbapi2, "connect", watched):
+        yield

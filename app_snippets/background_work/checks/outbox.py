@@ -15,7 +15,16 @@ from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 
 from app_snippets.background_work.checks.common import calls, nodes, posted
-from app_snippets.background_work.checks.killing import AFTER_COMMIT, BEFORE_COMMIT, LATER, Victim, victims
+from app_snippets.background_work.checks.killing import (
+    AFTER_COMMIT,
+    BEFORE_COMMIT,
+    LATER,
+    Looks,
+    Victim,
+    counting_looks,
+    victims,
+)
+from workbench import clock
 from workbench.answer import Answer, innermost, place_in_words
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
@@ -24,8 +33,9 @@ from workbench.waiting import until
 from workbench.words import failure_in_words
 
 NAME = "background_work/outbox"
-SOON = 2.0  # seconds in which a mail must be asked for; the relay looks every 0.05
-SETTLED = 0.4  # seconds in which a relay would look again several times
+SOON = 2.0  # seconds for what comes soon, or not at all: the relay looks every 0.05
+VAIN = 2  # looks, after the last mail, of which one has found nothing
+SETTLED, AGAIN = 0.3, 6  # seconds, and looks of the relay, in which what is not marked is sent again and again
 OFTEN = 4  # asks for one mail, after it was accepted, that are too many
 
 
@@ -43,14 +53,18 @@ OFTEN = 4  # asks for one mail, after it was accepted, that are too many
 )
 async def outbox(answer: Answer) -> str:
     """A service that is down for a while; then the process is killed at three points, and started again."""
-    with victims(6) as waiting, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with (
+        victims(6) as waiting,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        counting_looks() as looks,
+    ):
         mails = _Mails()
         with serve(mails.app(), name="mails") as service:
             mails.server = service
             trial = _Outbox(answer, mails, Path(folder))
             await answer.load()
             trials = (
-                trial.undisturbed(),
+                trial.undisturbed(looks),
                 trial.before_commit(*waiting[0:2]),
                 trial.after_commit(*waiting[2:4]),
                 trial.mail_out(*waiting[4:6]),
@@ -106,7 +120,7 @@ class _Outbox:
     def environment(self, trial: str) -> dict[str, str]:
         return {"DATABASE": str(self.folder / f"{trial}.db"), "MAILS_URL": f"{self.mails.server.url}/{trial}"}
 
-    async def undisturbed(self) -> None:
+    async def undisturbed(self, looks: Looks) -> None:
         """Nobody is killed; the service is down at first."""
         trial, ada, grace = "undisturbed", _address(), _address()
         os.environ.update(self.environment(trial))
@@ -125,7 +139,8 @@ class _Outbox:
                     seen=f"{_times(asked)} asked for it, and no mail",
                     diagnosis=self._why_no_mail(trial, asked),
                 )
-            await asyncio.sleep(0.3)  # the relay looks in vain
+            before = looks.number
+            await until(lambda: looks.number >= before + VAIN, SOON)
             self._require_created(await posted(server, f"/sign-up/{grace}"), "a second sign-up")
             if not await until(lambda: self.mails.sent(trial, grace), SOON):
                 raise NotYet(
@@ -135,13 +150,14 @@ class _Outbox:
                     diagnosis="The first mail was sent, and the second never: the relay looks into the outbox and "
                     "comes to its end. It must look again and again, as long as the server runs.",
                 )
-            await asyncio.sleep(SETTLED)
+            before, since = looks.number, clock.now()
+            await until(lambda: looks.number >= before + AGAIN and clock.now() >= since + SETTLED, SOON)
         for address in (ada, grace):
             keys = [key for to, key in self.mails.accepted[trial] if to == address]
             self._require_one(trial, address, tried, keys)
             if len(keys) > OFTEN:
                 raise NotYet(
-                    tried=f"two sign-ups, and then nothing more for {ms(SETTLED)}",
+                    tried=f"two sign-ups, and then nothing more for {ms(clock.now() - since)}",
                     expected="each mail asked for until it is accepted",
                     seen=f"{_times(len(keys))} asked for one mail after it was accepted",
                     diagnosis="What is sent stays in the outbox as if it were not: it is sent again at every look. "
@@ -161,12 +177,12 @@ class _Outbox:
         trial, address = "before-commit", _address()
         tried = "kill -9 in a sign-up, just before its commit; then a new start"
         await self._start(first, trial, BEFORE_COMMIT)
-        call = await _post(first, address)
-        await asyncio.sleep(0.1 if call else 0)
+        await _post(first, address)
         await asyncio.to_thread(first.kill)
         await self._restart(second, trial)
-        await until(lambda: self.mails.sent(trial, address), SETTLED)
-        known, sent = await _users(second), self.mails.sent(trial, address)
+        await until(lambda: self.mails.sent(trial, address) or second.looks >= VAIN, SOON)
+        known = await _users(second)
+        sent = await until(lambda: self.mails.sent(trial, address), SOON if address in known else 0)
         if sent and address not in known:
             raise NotYet(
                 tried=tried,
@@ -184,11 +200,11 @@ class _Outbox:
         self.mails.refuse[trial], self.mails.kill[trial] = 1_000_000, first
         await self._start(first, trial, AFTER_COMMIT)
         await _post(first, address)
-        await until(lambda: trial not in self.mails.kill, SETTLED)  # somebody asks for the mail, and is killed for it
+        await until(lambda: not first.process.is_alive(), SOON)  # also for asking for the mail
         await asyncio.to_thread(first.kill)
         self.mails.refuse[trial] = 0
         await self._restart(second, trial)
-        await until(lambda: self.mails.sent(trial, address), SOON / 2)
+        await until(lambda: self.mails.sent(trial, address), SOON)
         known, sent = await _users(second), self.mails.sent(trial, address)
         if sent and address not in known:
             raise NotYet(
@@ -210,7 +226,7 @@ class _Outbox:
         await until(lambda: self.mails.sent(trial, address), SOON)
         await asyncio.to_thread(first.kill)
         await self._restart(second, trial)
-        await until(lambda: len(self.mails.accepted.get(trial, [])) > 1, SETTLED)
+        await until(lambda: len(self.mails.accepted.get(trial, [])) > 1, SOON)
         keys = [key for to, key in self.mails.accepted.get(trial, []) if to == address]
         self._require_one(trial, address, tried, keys)
 

@@ -2,14 +2,14 @@
 
 import ast
 import asyncio
+import contextlib
 import gc
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
-import httpx
 from fastapi import FastAPI, Request
 
 from app_snippets.background_work.checks.common import all_logged, calls, nodes, posted, printed
@@ -21,12 +21,13 @@ from workbench.server import LiveServer
 from workbench.waiting import until
 from workbench.words import failure_in_words
 
-JOB = 0.3  # seconds; the running jobs of the last trial need 0.2, which is less than DRAIN
+JOB = 0.2  # seconds; so long run a job that nobody may wait for, and one that must be done when the server has stopped
+DRAIN = 0.5  # seconds that the answer gives to running jobs
+LONG = 4 * DRAIN  # seconds; a job that must be cancelled when the server stops
 MANY = 60  # jobs; of these, finished tasks that are still kept are counted
 KEPT = 30
-LONG = 2.0  # seconds; a job that must be cancelled when the server stops
-STOPPED = 1.5  # seconds from the stop to the end of that job; DRAIN is 0.5
 GRACE = 3.0  # seconds that the server gives the lifespan before it ends it by force
+SOON = 1.0  # seconds for what comes at once, or not at all
 
 LIMIT_TOO_EARLY = (
     "The limit counts from the start of the server: DRAIN seconds later every job is cancelled, while the server still "
@@ -58,6 +59,7 @@ async def supervised(answer: Answer) -> str:
             diagnosis="`app` is no longer the FastAPI app itself: the check adds an endpoint to it that starts jobs.",
         )
     trials = _Jobs(answer)
+    app.router.lifespan_context = trials.noting_the_stop(app.router.lifespan_context)
     app.add_api_route("/start-it", trials.start_it, methods=["POST"])
     app.add_api_route("/do-it", trials.do_it, methods=["POST"])
     await trials.idle()
@@ -72,12 +74,25 @@ class _Jobs:
     is_async: bool = False  # start(job) gave something to await
     log: dict[str, float] = field(default_factory=dict)  # what happened when, in perf_counter() seconds
 
-    async def start_it(self, request: Request) -> str:
+    def noting_the_stop(self, lifespan: Any) -> Any:
+        """A lifespan that notes when what stands behind its `yield` begins."""
+
+        @contextlib.asynccontextmanager
+        async def noted(app: FastAPI) -> AsyncIterator[Any]:
+            async with lifespan(app) as state:
+                yield state
+                self.note("stopping")
+
+        return noted
+
+    async def start_it(self, request: Request, times: int = 1) -> str:
         """Start the job of the moment, as an endpoint of the app would."""
-        started = request.state.start(self.job())
-        if inspect.iscoroutine(started):
-            started.close()
-            self.is_async = True
+        for _ in range(times):
+            started = request.state.start(self.job())
+            if inspect.iscoroutine(started):
+                started.close()
+                self.is_async = True
+            await asyncio.sleep(0)
         return "started"
 
     async def do_it(self, request: Request) -> None:
@@ -87,9 +102,9 @@ class _Jobs:
     def note(self, what: str) -> None:
         self.log.setdefault(what, clock.now())
 
-    async def start(self, server: LiveServer, job: Job, tried: str) -> Call:
+    async def start(self, server: LiveServer, job: Job, tried: str, times: int = 1) -> Call:
         self.job = job
-        call = await posted(server, "/start-it")
+        call = await posted(server, f"/start-it?times={times}")
         if call.status != 200:
             raise NotYet(tried=tried, expected="request.state.start(job) that returns", **self._not_started(call))
         return call
@@ -97,8 +112,20 @@ class _Jobs:
     async def all_of_them(self) -> float:
         self.log.clear()
         async with self.answer.served(grace=GRACE) as server:
+            started = clock.now()
             with all_logged(server):
-                await self.before_the_stop(server)
+                try:
+                    await self.before_the_stop(server)
+                    await self.beyond_drain(server, started)
+                except NotYet as error:
+                    if not self._limited_from_the_start():
+                        raise
+                    raise NotYet(
+                        tried=error.verdict.tried,
+                        expected=error.verdict.expected,
+                        seen=error.verdict.seen,
+                        diagnosis=LIMIT_TOO_EARLY,
+                    ) from error
             return await self.stopping(server)
 
     async def before_the_stop(self, server: LiveServer) -> None:
@@ -135,7 +162,7 @@ class _Jobs:
 
         tried = f"one job of {ms(JOB)}"
         call = await self.start(server, job, tried)
-        if not await until(lambda: "first" in self.log, JOB + 1):
+        if not await until(lambda: "first" in self.log, JOB + SOON):
             raise NotYet(tried=tried, expected="the job done", seen="it never was", diagnosis=self._never_ran())
         if self.log["first"] < call.end:
             raise NotYet(
@@ -169,9 +196,9 @@ class _Jobs:
 
         tried = "a job that nobody but its task knows of, and a garbage collection"
         await self.start(server, job, tried)
-        await until(lambda: "job" in waiting, 0.5)
+        await until(lambda: "job" in waiting, SOON)
         await self.do(server, collect)
-        if not await until(lambda: "confirmed" in self.log, 0.5):
+        if not await until(lambda: "confirmed" in self.log, SOON):
             raise NotYet(
                 tried=tried,
                 expected="the job goes on",
@@ -182,17 +209,21 @@ class _Jobs:
             )
 
     async def failing(self, server: LiveServer) -> None:
+        failed = asyncio.Event()
+
         async def bystander() -> None:
             try:
-                await asyncio.sleep(0.15)
+                with contextlib.suppress(TimeoutError):  # who runs one job after another comes to the failing one now
+                    async with asyncio.timeout(JOB):
+                        await failed.wait()
+                await asyncio.sleep(JOB / 2)
                 self.note("bystander")
             except asyncio.CancelledError:
                 self.note("bystander cancelled")
                 raise
 
         async def fails() -> None:
-            await asyncio.sleep(0.01)
-            self.note("failed")
+            failed.set()
             raise LookupError("no such address: job-4711")
 
         async def after() -> None:
@@ -201,19 +232,17 @@ class _Jobs:
         tried = "a job that fails, while another one runs"
         await self.start(server, bystander, tried)
         await self.start(server, fails, tried)
-        await until(lambda: {"bystander", "bystander cancelled"} & set(self.log), 1)
+        await until(lambda: {"bystander", "bystander cancelled"} & set(self.log), JOB + SOON)
         if "bystander cancelled" in self.log:
             raise NotYet(
                 tried=tried,
                 expected="the other job done",
                 seen="it was cancelled when the first one failed",
-                diagnosis=LIMIT_TOO_EARLY
-                if self._limited_from_the_start()
-                else "One job's failure ended the group, and with it every other job. A TaskGroup does that with "
+                diagnosis="One job's failure ended the group, and with it every other job. A TaskGroup does that with "
                 "what its children raise. Let nothing out of a child: catch, and log, in a wrapper around the job.",
             )
         await self.start(server, after, "a job after one that failed")
-        if not ({"bystander", "after"} <= set(self.log) or await until(lambda: "after" in self.log, 0.5)):
+        if not ({"bystander", "after"} <= set(self.log) or await until(lambda: "after" in self.log, SOON)):
             raise NotYet(
                 tried="a job after one that failed",
                 expected="it runs",
@@ -227,7 +256,7 @@ class _Jobs:
             return any("job-4711" in line or "LookupError" in line for line in lines)
 
         await self.do(server, _collect)
-        if not await until(said, 0.3):
+        if not await until(said, SOON):
             raise NotYet(
                 tried="a job that fails",
                 expected="its failure in the log, as a warning or an error",
@@ -246,20 +275,7 @@ class _Jobs:
             left.append(sum(isinstance(one, asyncio.Task) and one.done() for one in gc.get_objects()))
 
         await self.do(server, count)
-        async with server.client() as client:
-            self.job = _nothing
-            try:
-                for _ in range(MANY):
-                    await client.post("/start-it")
-            except httpx.HTTPError as error:
-                raise NotYet(
-                    tried=f"{MANY} short jobs, one after another",
-                    expected="a server that takes them",
-                    seen=f"{type(error).__name__}: it answers no more",
-                    diagnosis=LIMIT_TOO_EARLY
-                    if self._limited_from_the_start()
-                    else "The server went away while jobs were started: its lifespan came to an end, or was cancelled.",
-                ) from None
+        await self.start(server, _nothing, f"{MANY} short jobs", MANY)
         await self.do(server, count)
         if left[-1] - left[0] > KEPT:
             raise NotYet(
@@ -271,10 +287,34 @@ class _Jobs:
                 "itself.",
             )
 
+    async def beyond_drain(self, server: LiveServer, started: float) -> None:
+        """A job that runs when the server has been up for longer than DRAIN."""
+
+        async def job() -> None:
+            try:
+                await asyncio.sleep(max(0.0, started + DRAIN + 0.1 - clock.now()))
+                self.note("went on")
+            finally:
+                self.note("went on or not")
+
+        tried = f"a job that runs when the server has been up for {ms(DRAIN)}"
+        await self.start(server, job, tried)
+        await until(lambda: "went on or not" in self.log, DRAIN + SOON)
+        if "went on" not in self.log:
+            raise NotYet(
+                tried=tried,
+                expected="it goes on",
+                seen="it was cancelled",
+                diagnosis="The job was cancelled while the server runs, and nobody had asked for it. Jobs are "
+                "cancelled when the server stops, and not before.",
+            )
+
     async def stopping(self, server: LiveServer) -> float:
         async def finishes() -> None:
             self.note("began")
-            await asyncio.sleep(0.2)
+            while "stopping" not in self.log:
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(JOB)
             self.note("drained")
 
         async def long() -> None:
@@ -284,12 +324,15 @@ class _Jobs:
             finally:
                 self.note("long ended")
 
-        tried = f"to stop the server while two jobs run: one of 200 ms, and one of {ms(LONG)}"
+        tried = f"to stop the server while two jobs run: one of {ms(JOB)}, and one of {LONG:g} s"
         await self.start(server, long, tried)
         await self.start(server, finishes, tried)
+        await until(lambda: "began" in self.log, SOON)
         begun = clock.now()
         await asyncio.to_thread(server.stop)
-        stopped = clock.now() - begun
+        stopped = clock.now()
+        begun = self.log.get("stopping", begun)
+        ended = self.log.get("long ended", stopped) - begun
         if "began" not in self.log:
             raise NotYet(
                 tried=tried,
@@ -302,11 +345,10 @@ class _Jobs:
             raise NotYet(
                 tried=tried,
                 expected="the short one done",
-                seen=f"it was cancelled after {ms(self.log.get('long ended', begun + stopped) - begun)}",
+                seen="it was cancelled",
                 diagnosis=self._why_not_drained(),
             )
-        ended = self.log.get("long ended", begun + stopped) - begun
-        if "long done" in self.log or ended > STOPPED:
+        if "long done" in self.log or ended > 2 * DRAIN:
             raise NotYet(
                 tried=tried,
                 expected="the long one cancelled after DRAIN seconds",
@@ -314,7 +356,7 @@ class _Jobs:
                 diagnosis="At the end, the jobs are waited for without a limit: one that never ends keeps the server "
                 "from stopping, until it is killed. Give them DRAIN seconds, and then cancel what is left.",
             )
-        return stopped
+        return stopped - begun
 
     # which mistake it is
 

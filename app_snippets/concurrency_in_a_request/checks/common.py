@@ -1,28 +1,70 @@
 """What the exercises of "Concurrency in a request" are judged with."""
 
-import asyncio
 import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from workbench import clock
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
 from workbench.load import Call, burst
-from workbench.server import LiveServer
+from workbench.server import LiveServer, serve
 from workbench.upstream import Reply, Upstream
+from workbench.waiting import until
+
+AT_MOST = 2.0  # seconds for what comes at once or not at all
 
 
-async def called(server: LiveServer, services: Upstream, path: str, replies: dict[str, Reply]) -> Call:
+@dataclass
+class Services(Upstream):
+    """An upstream that replies to nobody before all `together` have been asked. Only then a Reply's time begins.
+
+    So calls that are made side by side are all there when the first reply goes out, however long it takes to make
+    them. Where one does not come within `patience` seconds, its siblings get their reply without it, and `apart` says
+    so. `closed` keeps all replies back.
+    """
+
+    patience: float = 0.0
+    together: set[str] = field(default_factory=set)
+    came: set[str] = field(default_factory=set)
+    apart: bool = False
+    closed: bool = False
+
+    def expect(self, paths: set[str]) -> None:
+        """Begin the log anew, for one request that asks for these paths."""
+        self.forget()
+        self.together, self.came, self.apart = paths, set(), False
+
+    async def answer(self, request: Request) -> JSONResponse:
+        """Wait for the siblings, and then as long as the reply takes, or until the caller leaves."""
+        self.came.add(request.url.path)
+        if not await until(lambda: self.together <= self.came, self.patience):
+            self.apart = True
+        await until(lambda: not self.closed, AT_MOST)
+        return await super().answer(request)
+
+
+@contextlib.contextmanager
+def some_services(patience: float) -> Iterator[Services]:
+    """Serve them for the length of the block."""
+    made = Services({}, patience=patience)
+    app = FastAPI(openapi_url=None)
+    app.add_route("/{path:path}", made.answer, methods=["GET"])
+    with serve(app, name="services") as made.server:
+        yield made
+
+
+async def called(server: LiveServer, services: Services, path: str, replies: dict[str, Reply]) -> Call:
     """One call while the services answer with `replies`, on a log of its own."""
     services.replies.update(replies)
-    services.forget()
-    return (await burst(server, path, 1, timeout=2)).calls[0]
+    services.expect(set(replies))
+    return (await burst(server, path, 1, timeout=AT_MOST)).calls[0]
 
 
-async def abandoned(services: Upstream, paths: set[str], *, within: float) -> set[str]:
-    """Which of the paths the services have not seen the caller leave, `within` seconds at most from now."""
-    until = clock.now() + within
-    while (left := paths - set(services.abandoned)) and clock.now() < until:
-        await asyncio.sleep(0.005)
-    return left
+async def ended(services: Services, paths: set[str]) -> None:
+    """Wait until the requests for these paths have ended: each is in `finished` or in `abandoned` then."""
+    await until(lambda: paths <= {*services.finished, *services.abandoned}, AT_MOST)
 
 
 def parsed(call: Call) -> Any:

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app_snippets.concurrency_in_a_request.checks.common import abandoned, called, parsed
+from app_snippets.concurrency_in_a_request.checks.common import Services, called, ended, parsed, some_services
 from workbench.answer import Answer, innermost, place_in_words
 from workbench.judging import NotYet, exercise, ms, quoted
 from workbench.load import Call
 from workbench.server import LiveServer
-from workbench.upstream import Reply, Upstream, upstream
+from workbench.upstream import Reply
+from workbench.waiting import until
 from workbench.words import error_of, failure_in_words, leaves, said
 
-IN_TIME = 0.6  # seconds for a dashboard; its own budget is 0.3 s
-CERTAIN = 1.0  # seconds: an answer this late is not a busy machine's fault
+IN_TIME = 0.6  # seconds for a dashboard: its own budget of 0.3 s, and five times what a call takes on a slow machine
+PATIENCE = 0.15  # seconds in which both calls of a dashboard come; who gives each a BUDGET can wait so long for one
+LATE = 3  # seconds for the recommendations, where nobody may wait for them
 
 
 @exercise(
@@ -33,7 +35,7 @@ CERTAIN = 1.0  # seconds: an answer this late is not a busy machine's fault
 async def dashboard(answer: Answer) -> str:
     """All well, late recommendations, failing ones, and a failing user: answers, and what the services saw."""
     user, ids = secrets.token_hex(4), [random.randrange(1000) for _ in range(3)]
-    with upstream({}, name="services") as services:
+    with some_services(PATIENCE) as services:
         os.environ["SERVICES_URL"] = services.url
         async with answer.served() as server:
             trials = _Dashboard(server, services, user, ids)
@@ -47,7 +49,7 @@ async def dashboard(answer: Answer) -> str:
 @dataclass
 class _Dashboard:
     server: LiveServer
-    services: Upstream
+    services: Services
     user: str
     ids: list[int]
 
@@ -56,8 +58,9 @@ class _Dashboard:
         return await called(self.server, self.services, "/dashboard", replies)
 
     async def all_well(self) -> Call:
-        tried = "`/dashboard`, while user and recommendations take 100 ms each"
-        call = await self.ask(Reply(0.1, self.user), Reply(0.1, self.ids))
+        await self.ask(Reply(0), Reply(0))  # the first request takes much longer than others, and BUDGET passes
+        tried = "`/dashboard`, while all is well"
+        call = await self.ask(Reply(0, self.user), Reply(0, self.ids))
         if call.status != 200:
             raise NotYet(tried=tried, expected="status 200", **failure_in_words(call))
         expected = {"user": self.user, "recommendations": self.ids}
@@ -69,9 +72,8 @@ class _Dashboard:
                 diagnosis="All is well at the services, and the dashboard does not show what they said. "
                 + self._why_not_shown(parsed(call)),
             )
-        seen = [one for one in self.services.server.record.requests if one.arrived >= call.start]
-        if len(seen) < 2 or max(one.arrived for one in seen) > min(one.done or call.end for one in seen):
-            raise await self.one_after_another()
+        if self.services.apart:
+            raise await self.one_after_another(tried)
         return call
 
     def _why_not_shown(self, body: Any) -> str:
@@ -79,10 +81,11 @@ class _Dashboard:
             return "The empty list is for recommendations that are late or fail; these were neither."
         return "Its keys are `user` and `recommendations`, with what each service answered."
 
-    async def one_after_another(self) -> NotYet:
+    async def one_after_another(self, tried: str) -> NotYet:
         """Which way of asking one after the other it is: with budgets or without."""
-        call = await self.ask(Reply(0.1, self.user), Reply(3, self.ids))
-        if call.status is not None and call.latency < CERTAIN:
+        first = self.services.asked[0]
+        call = await self.ask(Reply(0, self.user), Reply(LATE, self.ids))
+        if call.status is not None:  # the recommendations were not waited for
             why = (
                 "Each call has a timeout, and they run one after another: what they may take adds up. A budget bounds "
                 "one wait; it does not make two waits one. Start both first."
@@ -93,15 +96,15 @@ class _Dashboard:
                 "awaited; a task does."
             )
         return NotYet(
-            tried="`/dashboard`, while user and recommendations take 100 ms each",
+            tried=tried,
             expected="both services asked side by side",
-            seen=f"`{self.services.asked[0]}` was asked for first, and the other when it had been answered",
+            seen=f"`{first}` was asked for first, and the other when it had been answered",
             diagnosis=why,
         )
 
     async def late(self) -> Call:
-        call = await self.ask(Reply(0.05, self.user), Reply(3, self.ids))
-        tried = "`/dashboard`, while the recommendations take 3 s"
+        call = await self.ask(Reply(0.05, self.user), Reply(LATE, self.ids))
+        tried = f"`/dashboard`, while the recommendations take {LATE} s"
         if call.status is None:
             raise NotYet(
                 tried=tried,
@@ -118,7 +121,7 @@ class _Dashboard:
                 seen=ms(call.latency),
                 diagnosis="There is a budget, and it is too large: BUDGET seconds from when the request begins.",
             )
-        if await abandoned(self.services, {"/recommendations"}, within=0.3):
+        if not await until(lambda: "/recommendations" in self.services.abandoned, 0.3):  # else it is at once
             raise NotYet(
                 tried=tried,
                 expected="the request to `/recommendations` ended with the budget",
@@ -141,7 +144,7 @@ class _Dashboard:
         )
 
     async def failing(self) -> Call:
-        call = await self.ask(Reply(0.02, self.user), Reply(0.02, "out of order", status=500))
+        call = await self.ask(Reply(0, self.user), Reply(0, "out of order", status=500))
         self._require_empty(call, "`/dashboard`, while the recommendations fail", self._failing_in_words)
         return call
 
@@ -182,8 +185,9 @@ class _Dashboard:
         return said(call)
 
     async def no_user(self) -> Call:
-        tried = "`/dashboard`, while the user fails at once and the recommendations take 250 ms"
-        call = await self.ask(Reply(0.02, status=503), Reply(0.25, self.ids))
+        tried = "`/dashboard`, while the user fails at once and the recommendations take 150 ms"
+        call = await self.ask(Reply(0, status=503), Reply(0.15, self.ids))  # half of BUDGET: an orphan comes to its end
+        waited_for = "/recommendations" in self.services.finished
         if call.status is None or call.status < 500:
             raise NotYet(
                 tried=tried,
@@ -193,19 +197,18 @@ class _Dashboard:
                 "what is optional has a substitute. Let this error out.",
             )
         common = {"tried": tried, "expected": "the request to `/recommendations` ended when the user had failed"}
-        if "/recommendations" in self.services.finished:
+        if waited_for:
             raise NotYet(
                 **common,
                 seen=f"the error went out after {ms(call.latency)}, when the recommendations were there",
                 diagnosis="Nothing is left to hope for once the user has failed, and still the recommendations were "
                 "waited for. gather(return_exceptions=True) and a wait for each in turn do that.",
             )
-        if "/recommendations" in self.services.asked and await abandoned(
-            self.services, {"/recommendations"}, within=0.15
-        ):
+        await ended(self.services, {"/recommendations"})
+        if "/recommendations" in self.services.finished:
             raise NotYet(
                 **common,
-                seen=f"the error went out after {ms(call.latency)}, and the request went on",
+                seen=f"the error went out after {ms(call.latency)}, and the request went on to its end",
                 diagnosis="An orphan: the user's error left the handler, and the task of the recommendations went on "
                 "by itself. Neither create_task nor gather ends a task when its sibling fails. A TaskGroup does.",
             )

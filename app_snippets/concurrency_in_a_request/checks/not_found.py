@@ -4,19 +4,27 @@ import ast
 import asyncio
 import os
 import random
-import time
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import dataclass
 
-from app_snippets.concurrency_in_a_request.checks.common import abandoned, called, parsed
-from workbench import clock
+from app_snippets.concurrency_in_a_request.checks.common import (
+    AT_MOST,
+    Services,
+    called,
+    ended,
+    parsed,
+    some_services,
+)
 from workbench.answer import Answer, innermost
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call
 from workbench.server import LiveServer
-from workbench.upstream import Reply, Upstream, upstream
+from workbench.upstream import Reply
+from workbench.waiting import until
 from workbench.words import error_of, failure_in_words, leaves, said
 
-SOON = 0.3  # seconds for an answer that is known after 0.03; what it must not wait for takes 0.6
+PATIENCE = 0.3  # seconds in which the three calls of a product come, where they are made side by side
+SOON = 0.3  # seconds that an answer may come later than one in which nothing is missing; what is slow takes 0.6
 
 
 @exercise(
@@ -30,7 +38,7 @@ SOON = 0.3  # seconds for an answer that is known after 0.03; what it must not w
 )
 async def not_found(answer: Answer) -> str:
     """A missing text, a missing price, nothing there, a broken service, a mixture: status, and what is left over."""
-    with upstream({}, name="services") as services:
+    with some_services(PATIENCE) as services:
         os.environ["SERVICES_URL"] = services.url
         async with answer.served() as server:
             trials = _NotFound(answer, server, services)
@@ -43,9 +51,7 @@ async def not_found(answer: Answer) -> str:
     return f"404 from each level and from both at once, 502 where a service is down, {both.status} for a mixture."
 
 
-MISSING, DOWN, SLOW = Reply(0.03, {"detail": "nothing here"}, 404), Reply(0.03, status=503), Reply(0.6, 7)
-HOLD = 0.22  # seconds
-MISSING_LATER, DOWN_LATER = replace(MISSING, seconds=0.12), replace(DOWN, seconds=0.12)  # within the hold
+MISSING, DOWN, SLOW = Reply(0, {"detail": "nothing here"}, 404), Reply(0, status=503), Reply(0.6, 7)
 RAISED_INSIDE = (
     "You raise inside the `except*` blocks. Both of them ran, and two exceptions that are raised there are put into a "
     "group again. Note the status in the blocks, and raise once, after them."
@@ -56,7 +62,8 @@ RAISED_INSIDE = (
 class _NotFound:
     answer: Answer
     server: LiveServer
-    services: Upstream
+    services: Services
+    quickest: float = 0.0  # seconds of a call in which nothing is missing
 
     async def ask(self, name: str, text: Reply, price: Reply, stock: Reply) -> Call:
         replies = {f"/texts/{name}": text, f"/prices/{name}": price, f"/stock/{name}": stock}
@@ -64,18 +71,32 @@ class _NotFound:
 
     async def ask_in_one_moment(self, name: str, text: Reply, price: Reply, stock: Reply) -> Call:
         """As `ask`, and the server's loop is held while the answers come in, so that it sees all of them at once."""
+        paths = {f"/texts/{name}": text, f"/prices/{name}": price, f"/stock/{name}": stock}
+        quick = {path for path, reply in paths.items() if not reply.seconds}
+        holds, answered = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            holds.set()
+            answered.wait(AT_MOST)
+
+        self.services.closed = True
         asking = asyncio.create_task(self.ask(name, text, price, stock))
-        until = clock.now() + 0.3
-        await asyncio.sleep(0)  # it begins the log anew
-        while len(self.services.asked) < 3 and clock.now() < until:
-            await asyncio.sleep(0.001)
-        if self.server.loop is not None:
-            self.server.loop.call_soon_threadsafe(time.sleep, HOLD)
+        if await until(lambda: paths.keys() <= self.services.came, AT_MOST) and self.server.loop is not None:
+            self.server.loop.call_soon_threadsafe(hold)
+            await until(holds.is_set, AT_MOST)
+        self.services.closed = False
+        await until(lambda: quick <= self._answered(), AT_MOST)
+        answered.set()
         return await asking
+
+    def _answered(self) -> set[str]:
+        """The paths whose answers have gone out."""
+        return {one.path for one in list(self.services.server.record.requests) if one.done is not None}
 
     async def complete(self) -> None:
         number = random.randrange(1000)
-        call = await self.ask("lamp", Reply(0.02, "a lamp"), Reply(0.02, number), Reply(0.02, 3))
+        for _ in range(2):  # the first request of a server takes longer than others
+            call = await self.ask("lamp", Reply(0, "a lamp"), Reply(0, number), Reply(0, 3))
         expected = {"text": "a lamp", "offer": {"price": number, "stock": 3}}
         if call.status != 200:
             raise NotYet(tried="`/products/lamp`, which is there", expected="status 200", **failure_in_words(call))
@@ -87,6 +108,7 @@ class _NotFound:
                 diagnosis="The product is complete at the services, and the answer is not what it was. Only what "
                 "happens when something is missing is to be changed.",
             )
+        self.quickest = call.latency
 
     async def text_missing(self) -> Call:
         tried = "`/products/ghost`, whose text is not there"
@@ -108,7 +130,7 @@ class _NotFound:
         return call
 
     async def nothing(self) -> Call:
-        call = await self.ask_in_one_moment("nothing", MISSING_LATER, MISSING_LATER, MISSING_LATER)
+        call = await self.ask_in_one_moment("nothing", MISSING, MISSING, MISSING)
         self._require_404(
             call,
             "`/products/nothing`, of which text, price and stock are not there",
@@ -137,7 +159,7 @@ class _NotFound:
         return call
 
     async def both(self) -> Call:
-        call = await self.ask_in_one_moment("both", MISSING_LATER, DOWN_LATER, SLOW)
+        call = await self.ask_in_one_moment("both", MISSING, DOWN, SLOW)
         if call.status not in (404, 502):
             raise NotYet(
                 tried="`/products/both`, whose text is not there, while the price service is down",
@@ -195,34 +217,37 @@ class _NotFound:
         return bool(found) and "ask" not in found
 
     async def _require_quiet(self, call: Call, tried: str, others: set[str]) -> None:
-        if unasked := others - set(self.services.asked):
+        waited = others & set(self.services.finished)
+        if self.services.apart:
+            unasked = others - set(self.services.asked)
             raise NotYet(
                 tried=tried,
                 expected="text, price and stock asked for side by side",
-                seen=f"a failure, and {_listed(unasked)} not asked for yet",
+                seen=f"a failure, and {_listed(unasked)} not asked for yet" if unasked else "one after another",
                 diagnosis="The status is right, and the calls run one after another now: without the group, nothing "
                 "runs side by side.",
             )
         common = {"tried": tried, "expected": "the other requests ended, and the answer out, at the first failure"}
-        if waited := others & set(self.services.finished):
+        if waited:
             raise NotYet(
                 **common,
                 seen=f"an answer after {ms(call.latency)}, when {_listed(waited)} had come to an end",
                 diagnosis="The status is right, and late: the others were waited for, though nobody needs them any "
                 "more. A child that returns its failure does not end its siblings; one that raises does.",
             )
-        if left := await abandoned(self.services, others, within=0.15):
+        await ended(self.services, others)
+        if left := others & set(self.services.finished):
             raise NotYet(
                 **common,
-                seen=f"status {call.status} after {ms(call.latency)}, and {_listed(left)} went on",
+                seen=f"status {call.status} after {ms(call.latency)}, and {_listed(left)} went on to the end",
                 diagnosis=f"The status is right, and {_listed(left)} went on with nobody waiting: an "
                 "orphan. gather hands out the first error as it is, and lets the others go on. Keep the TaskGroup.",
             )
-        if call.latency > SOON:
+        if call.latency > self.quickest + SOON:
             raise NotYet(
                 **common,
                 seen=f"an answer after {ms(call.latency)}",
-                diagnosis="The answer was known after 30 ms, and went out much later: something still waits.",
+                diagnosis="The answer was known at once, and went out much later: something still waits.",
             )
 
 
