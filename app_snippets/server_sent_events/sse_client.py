@@ -33,9 +33,14 @@ async def events(response: httpx.Response) -> AsyncIterator[Event]:
             fields = {}
 
 
-async def listen(client: httpx.AsyncClient, path: str, *, until: str = "end", connections: int = 1) -> list[Event]:
-    """The events up to `until`, over so many connections at most, each going on after the last id."""
-    got: list[Event] = []
+async def listen(
+    client: httpx.AsyncClient, path: str, *, until: str = "end", connections: int = 1, into: list[Event] | None = None
+) -> list[Event]:
+    """The events up to `until`, over so many connections at most, each going on after the last id.
+
+    into: a list to put them in, for a caller that looks at it meanwhile.
+    """
+    got = [] if into is None else into
     for number in range(connections):
         await asyncio.sleep(0.3 if number else 0)
         headers = {"last-event-id": got[-1].id} if got and got[-1].id else {}

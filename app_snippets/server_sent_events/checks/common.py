@@ -105,8 +105,9 @@ async def heard(
     finally:
         found.call.end = clock.now()
         if isinstance(server, LiveServer) and not found.silent:
-            found.call.request = next(iter(server.record.marked(mark)), None)
-            await waiting.until(lambda: found.call.request is None or found.call.request.done is not None, 0.3)
+            request = found.call.request = next(iter(server.record.marked(mark)), None)
+            failed = found.broken or (found.call.status or 0) >= 500  # what was raised is known a moment later
+            await waiting.until(lambda: request is None or request.done is not None, 2.0 if failed else 0.3)
     return found
 
 

@@ -2,25 +2,25 @@
 
 import ast
 import asyncio
-import statistics
 import sys
 from types import SimpleNamespace
 from typing import Any
 
-from app_snippets.server_sent_events.checks.apart import GRACE, Apart, apart
+from app_snippets.server_sent_events.checks.apart import GRACE, Apart, Stopped, apart
 from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
 from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.load import Call, heartbeat
+from workbench.trial import require_pings
 from workbench.waiting import until
 
 PATH, NAME = "/events", "server_sent_events/graceful_end"
 TRIED = f"two listeners, and SIGTERM to the server, which gives open requests {GRACE} s"
-LONGEST = 1.0  # seconds until the exit
-CERTAIN = 1.25  # seconds that no busy machine explains
-NEVER = GRACE + 0.8  # seconds after which it will not stop any more
-EXPECTED = "`bye` at both, and an exit within 1 s"
+SOON = 0.75  # seconds until `bye`: half a second, as the task says, and what it takes on top to say it
+AFTERWARDS = 1.0  # seconds from the end of the streams until the server has stopped; its own waits take 0.3 at most
+PINGS = 5  # that are answered, one after the other, while one listens
+EXPECTED = "`bye` at both within half a second, and an exit within a second after it"
 
 
 @exercise(
@@ -66,73 +66,99 @@ class _Trial:
                     diagnosis=f"The app does not start: {server.said or 'the process ended'}.",
                 )
             both = [Heard(Call(number, PATH, clock.now())) for number in range(2)]
-            listening = [asyncio.create_task(heard(server.url, PATH, timeout=GRACE + 6, into=one)) for one in both]
+            listening = []
             try:
+                for one in both:
+                    listening.append(asyncio.create_task(heard(server.url, PATH, timeout=GRACE + 20, into=one)))
+                    await until(lambda one=one: one.events or one.ended or one.broken, 2.5)
+                    if one is both[0]:
+                        await self.require_free(server)
+                    self.require_tick(one)
                 return await self.told(server, both)
             finally:
                 for task in listening:
                     task.cancel()
                 await asyncio.gather(*listening, return_exceptions=True)
 
-    async def told(self, server: Apart, both: list[Heard]) -> float:
-        await until(lambda: all(one.events or one.ended or one.broken for one in both), 2.5)
-        free = await _free(server.url)
-        for one in both:
-            if one.call.status is not None and not one.events:
-                require_stream(one, "two listeners")
-        if not free:
+    async def require_free(self, server: Apart) -> None:
+        """While one listens, /ping is answered and the loop is free. Raises NotYet."""
+        tried = "a listener, and a heartbeat on /ping"
+        where: Any = SimpleNamespace(url=server.url)
+        server.watch()
+        async with heartbeat(where, timeout=1.0) as beat:
+            await until(lambda: len(beat.pings) >= PINGS or beat.failures, 1.0)
+        loop = await server.looked()
+        if loop.held > 1 / 2 or any(not one.startswith("status") for one in beat.failures):
             raise NotYet(
-                tried="two listeners, and a heartbeat on /ping",
+                tried=tried,
                 expected="a free loop",
-                seen="each ping had to wait",
+                seen=f"it was held at {loop.where}" if loop.where else "no answer to a ping",
                 diagnosis="The stream looks for the end in a way that holds the loop: nobody else is served meanwhile. "
                 "A threading.Event and time.sleep wait for their thread; an asyncio.Event is awaited.",
             )
-        if not all(one.events for one in both):
-            raise NotYet(
-                tried="two listeners",
-                expected="a tick at each, at once",
-                seen=f"{count(sum(bool(one.events) for one in both), 'listener')} with a tick",
-                diagnosis="The stream breaks before its first tick: its endpoint raised an exception. Is there, under "
-                "the same name, what it looks for in `request.state`? That is what the lifespan yields."
-                if any(one.broken for one in both)
-                else "The stream says nothing at first. It begins with a tick, as it did.",
-            )
-        begun = clock.now()
-        took = await server.terminated(NEVER)
-        await until(lambda: all(one.ended or one.broken for one in both), 0.5 if took else 0.0)
-        byes = [next((event.at - begun for event in one.events if event.kind == "bye"), None) for one in both]
-        self.require(took, byes, both)
-        assert took is not None
-        return took
+        require_pings(beat, tried)
 
-    def require(self, took: float | None, byes: list[float | None], both: list[Heard]) -> None:
-        said = [bye for bye in byes if bye is not None]
-        seen = f"`bye` at {['none', 'one', 'both'][len(said)]}, " + (
-            f"the exit after {1000 * took:,.0f} ms" if took is not None else f"and no exit within {NEVER:g} s"
+    def require_tick(self, one: Heard) -> None:
+        """A listener has got a first tick. Raises NotYet."""
+        if one.events:
+            return
+        if one.call.status is not None:
+            require_stream(one, "two listeners")
+        raise NotYet(
+            tried="two listeners",
+            expected="a tick at each, at once",
+            seen=f"{count(one.call.number, 'listener')} with a tick",
+            diagnosis="The stream breaks before its first tick: its endpoint raised an exception. Is there, under "
+            "the same name, what it looks for in `request.state`? That is what the lifespan yields."
+            if one.broken
+            else "The stream says nothing at first. It begins with a tick, as it did.",
         )
-        if took is None:
-            if said:
-                why = (
-                    "The streams have said bye, and the server runs on: your handler took the place of the server's "
-                    "own, which nobody calls any more. Call it too."
-                )
-            else:
-                why = (
-                    "Neither the streams nor the server have heard of the signal. The server has a handler of its own "
-                    "for SIGTERM: what takes its place must call it."
-                )
-            raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=why)
-        if any("event: bye" in one.raw and bye is None for one, bye in zip(both, byes, strict=True)):
+
+    async def told(self, server: Apart, both: list[Heard]) -> float:
+        """SIGTERM just after a tick, so that a stream that sleeps has all of its sleep before it."""
+        heard_of = await server.terminated()
+        stopped = await server.stopped() if heard_of else None
+        if not server.lives:
+            await until(lambda: all(one.ended or one.broken for one in both), 2.5)
+        byes = sum("bye" in one.kinds for one in both)
+        seen = f"`bye` at {['none', 'one', 'both'][byes]}, "
+        if server.lives:
+            self.require_handed_on(heard_of, bool(byes), f"{seen}and a server that runs on")
+        seen += f"the exit after {1000 * stopped.stopped:,.0f} ms" if stopped else "the process at an end"
+        self.require(stopped, byes, both, seen)
+        assert stopped is not None
+        return stopped.stopped
+
+    def require_handed_on(self, heard_of: bool, said: bool, seen: str) -> None:
+        """Raises NotYet: the process runs on, because the server has not heard of the signal, or in spite of it."""
+        if heard_of:
+            why = (
+                "The server has heard of the signal, and does not come to its end: what stands after `yield` in the "
+                "lifespan, or a thread of yours, goes on."
+            )
+        elif said:
+            why = (
+                "The streams have said bye, and the server runs on: your handler took the place of the server's "
+                "own, which nobody calls any more. Call it too."
+            )
+        else:
+            why = (
+                "Neither the streams nor the server have heard of the signal. The server has a handler of its own "
+                "for SIGTERM: what takes its place must call it."
+            )
+        raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=why)
+
+    def require(self, stopped: Stopped | None, byes: int, both: list[Heard], seen: str) -> None:
+        if any("event: bye" in one.raw and "bye" not in one.kinds for one in both):
             raise NotYet(
                 tried=TRIED,
                 expected=EXPECTED,
                 seen="`event: bye`, and no data",
                 diagnosis="The event `bye` has no line `data:`, and a client passes over an event without data.",
             )
-        if not said:
-            raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=self.why_no_bye(took, both))
-        if len(said) == 1:
+        if not byes or stopped is None:
+            raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=self.why_no_bye(stopped, both))
+        if byes == 1:
             raise NotYet(
                 tried=TRIED,
                 expected=EXPECTED,
@@ -140,19 +166,26 @@ class _Trial:
                 diagnosis="One listener was told, and the other was not. All streams must hear of the end: an Event "
                 "that stays set wakes all who wait for it.",
             )
-        if took <= LONGEST:
-            return
-        if max(said) > LONGEST:
+        last = max(stopped.byes, default=0.0)
+        if last > SOON:
+            seen = f"`bye` after {1000 * last:,.0f} ms"
             why = (
                 "The streams say bye, and too late: they hear of the end when their sleep is over. Wait for the Event "
                 "with a timeout in place of the sleep, and it wakes them."
             )
-        else:
+        elif stopped.cut_off:
             why = "Both streams said bye at once, and something kept the server from stopping: end the stream after it."
+        elif stopped.stopped - stopped.ended > AFTERWARDS:
+            why = (
+                "Both streams said bye and ended, and the server was kept from stopping: what stands after `yield` in "
+                "the lifespan takes too long."
+            )
+        else:
+            return
         raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=why)
 
-    def why_no_bye(self, took: float, both: list[Heard]) -> str:
-        if took < GRACE - 0.2:
+    def why_no_bye(self, stopped: Stopped | None, both: list[Heard]) -> str:
+        if stopped is None or not stopped.cut_off:
             others = [one.kinds[-1] for one in both if one.kinds and one.kinds[-1] != "message"]
             if others:
                 return f"The streams end at once, and their last event is `{others[0]}`. Its name should be `bye`."
@@ -171,17 +204,6 @@ class _Trial:
             "The end of the lifespan comes too late: the server waits for its streams first, and cancels them when it "
             f"has waited for {GRACE} s. Only then does the code after `yield` run. The signal is what comes first."
         )
-
-
-async def _free(url: str) -> bool:
-    """Whether /ping is answered promptly: the best of three looks, each of some pings."""
-    for _ in range(3):
-        where: Any = SimpleNamespace(url=url)
-        async with heartbeat(where, timeout=0.5) as beat:
-            await asyncio.sleep(0.15)
-        if beat.pings and not beat.failures and statistics.median(took for _, took in beat.pings) < 0.05:
-            return True
-    return False
 
 
 def _catches_cancellation(source: str) -> bool:

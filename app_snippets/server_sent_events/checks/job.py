@@ -1,51 +1,75 @@
 """The job of E1, and how the events of its stream are read."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from app_snippets.server_sent_events.checks.common import Heard, count
+from app_snippets.server_sent_events.checks.looks import Looks
 from app_snippets.server_sent_events.sse_client import Event
 from workbench import clock
 from workbench.words import failure_in_words
 
 LAST = ("end", "failed")
+MORE = 0.5  # seconds that the last step takes longer at the most, until what came before has arrived
 
 
 class Schedule:
     """What the answer's job does while it is tried: a step each `each` seconds, then it is `over`.
 
     The last step is done in the moment in which the state is asked for. So who asks for the steps first, and then
-    for the state, always misses it, and not only now and then.
+    for the state, always misses it, and not only now and then. Where somebody `hears` of the steps, and the job is
+    looked at during the last one, this is not done before half of the steps are heard of, or MORE is over.
     """
 
     def __init__(self) -> None:
+        self.looks = Looks()  # while the last step is done
         self.set([])
 
-    def set(self, texts: list[str], *, each: float = 0.0, last: float = 0.0, over: str = "done") -> None:
-        self.texts, self.each, self.last, self.over = texts, each, last or each, over
-        self.begun, self.looks, self.finished = 0.0, 0, not each  # it begins when it is looked at
+    def set(
+        self,
+        texts: list[str],
+        *,
+        each: float = 0.0,
+        last: float = 0.0,
+        over: str = "done",
+        hears: Callable[[], int] | None = None,
+    ) -> None:
+        self.texts, self.each, self.last, self.over, self.hears = texts, each, last or each, over, hears
+        self.begun, self.finished, self.heard = 0.0, not each, 0  # it begins when it is looked at
+        self.looks.clear()
 
     @property
     def long_step(self) -> tuple[float, float]:
-        """When the last step begins, and when it is done."""
+        """When the last step begins, and when it is done at the earliest."""
         begins = self.begun + (len(self.texts) - 1) * self.each
         return begins, begins + self.last
 
     def state(self) -> str:
-        self._look()
-        self.finished = self.finished or clock.now() >= self.long_step[1]
+        now = self._look()
+        if not self.finished and self._is_over(now):
+            self.finished, self.heard = True, self.hears() if self.hears else 0
         return self.over if self.finished else "running"
 
     def steps(self) -> list[str]:
-        self._look()
+        now = self._look()
         if self.finished:
             return list(self.texts)
-        return self.texts[: min(len(self.texts) - 1, int((clock.now() - self.begun) / self.each))]
+        return self.texts[: min(len(self.texts) - 1, int((now - self.begun) / self.each))]
 
-    def _look(self) -> None:
+    def _look(self) -> float:
         now = clock.now()
         self.begun = self.begun or now
-        self.looks += now > self.long_step[0]
+        if not self.finished and now > self.long_step[0]:
+            self.looks.note(now)
+        return now
+
+    def _is_over(self, now: float) -> bool:
+        _, done = self.long_step
+        if now < done:
+            return False
+        waits = self.hears and self.looks.first < done and self.hears() < len(self.texts) / 2
+        return not waits or now > done + MORE
 
 
 class Second:

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
 from app_snippets.server_sent_events.checks.job import LAST, After, Schedule, Second, number_of, steps_of, what_raised
+from workbench import clock
 from workbench.answer import Answer, Held, where_it_is
 from workbench.judging import NotYet, exercise, quoted
-from workbench.load import Heartbeat, heartbeat
+from workbench.load import Call, Heartbeat, heartbeat
 from workbench.server import LiveServer
 from workbench.trial import require_pings
 
 PATH = "/events"
-EACH, LONG = 0.02, 0.5  # seconds of a step, and of the last one of a whole run
-PINGS = 10  # that are answered in the long step: some 40 where the loop is free, one or two where it is not
-LOOKS = 5_000  # at the job in the long step: some 1,000 with a sleep of a millisecond, 20,000 without any
+EACH, LONG = 0.02, 0.5  # seconds of a step, and of the last one of a whole run, in which a stream must look at it
+LOOKS = 5_000  # in the long step; that is ten in a millisecond, more than any sleep allows
 HOSTILE = ["plain", "two\nlines", "x\n\nevent: admin\ndata: log out", "a\rreturn", " indented", "Ærø ☂", "last"]
 WHOLE = f"one client, and a job of {len(HOSTILE)} steps, some with newlines in their text"
 CUT = "a job of 12 steps, and a client that is cut off 4 times and comes back with its last id"
@@ -71,10 +71,11 @@ class _Trials:
 
     async def whole(self) -> None:
         """A run from beginning to end, and a loop that is free meanwhile."""
-        self.schedule.set(HOSTILE, each=EACH, last=LONG)
-        with self.answer.watched(self.server, shortest=0.015) as held:
+        found = Heard(Call(0, PATH, clock.now()))
+        self.schedule.set(HOSTILE, each=EACH, last=LONG, hears=lambda: len(found.events))
+        with self.answer.watched(self.server) as held, self.schedule.looks.beside(self.server):
             async with heartbeat(self.server, timeout=1.5) as beat:
-                found = await heard(self.server, PATH, until=Second())
+                await heard(self.server, PATH, until=Second(), into=found)
         if found.silent:
             raise self.hangs(found, WHOLE)
         require_stream(found, WHOLE)
@@ -82,30 +83,35 @@ class _Trials:
         self.require_ids(found)
         self.require_end(found)
         self.require_free(beat, held)
-        self.require_soon(found)
+        self.require_soon()
         require_pings(beat, WHOLE)
+
+    def pings(self, beat: Heartbeat) -> int:
+        """Pings that were made and answered while the long step was done."""
+        begins, done = self.schedule.long_step
+        return sum(begins < begun and begun + took < done for begun, took in beat.pings)
 
     def require_free(self, beat: Heartbeat, held: list[Held]) -> None:
         """Others had their turns in the long step, and nothing ran in circles."""
-        begins, done = self.schedule.long_step
-        pings = sum(begins < begun and begun + took < done for begun, took in beat.pings)
+        looks, pings = self.schedule.looks, self.pings(beat)
+        share = sum(one.seconds for one in held) / LONG
         tried = f"{WHOLE}, the last of which takes {LONG} s, with a heartbeat on /ping"
-        if self.schedule.looks > LOOKS and pings < PINGS:
+        if looks.stuck and looks.computes:
             raise NotYet(
                 tried=tried,
                 expected="pings that are answered while the stream waits for the next step",
                 seen=f"{count(pings, 'ping')} in {LONG} s",
                 diagnosis=NEVER_WAITS,
             )
-        if self.schedule.looks > LOOKS:
+        if (looks.restless and looks.computes) or looks.number > LOOKS:
             raise NotYet(
                 tried=tried,
                 expected="some looks at the job",
-                seen=f"{self.schedule.looks:,} looks in {LONG} s",
+                seen=f"{looks.number:,} looks in {LONG} s",
                 diagnosis="The stream gives others a turn, and does not wait: it asks the job again at once, and keeps "
                 "a processor busy for nothing. A sleep of 0.05 s between two looks costs nobody anything.",
             )
-        if pings < PINGS or sum(one.seconds for one in held) > LONG / 2:
+        if looks.stuck or looks.restless or share > 1 / 2 or not pings:
             where = f", at {max(held, key=lambda one: one.seconds)}" if held else ""
             raise NotYet(
                 tried=tried,
@@ -115,10 +121,9 @@ class _Trials:
                 "nobody else. Wait with `await asyncio.sleep(…)`.",
             )
 
-    def require_soon(self, found: Heard) -> None:
-        """Most steps arrived before the last, long one was done."""
-        _, done = self.schedule.long_step
-        late = sum(one.at > done for one in steps_of(found)[:-1])
+    def require_soon(self) -> None:
+        """Most steps had arrived when the last, long one was done."""
+        late = len(HOSTILE) - 1 - self.schedule.heard
         if late > len(HOSTILE) / 2:
             raise NotYet(
                 tried=f"{WHOLE}, the last of which takes {LONG} s",

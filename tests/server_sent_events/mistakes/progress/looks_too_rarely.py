@@ -1,4 +1,4 @@
-"""Looks at the job every two seconds: the steps come when it is over.
+"""Looks at the job every 1.25 s: the steps come when it is over.
 
 Diagnosis: The client hears of the steps when the job is over
 """
@@ -48,5 +48,5 @@ async def events(last_event_id: Annotated[str, Header()] = "") -> AsyncIterator[
             seen = number
         if state != "running":
             break
-        await asyncio.sleep(2)
+        await asyncio.sleep(1.25)
     yield ServerSentEvent(event="end" if state == "done" else "failed", data=state)
