@@ -22,7 +22,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 async def print_ticket(number: int) -> None:
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.02)
 
 
 @app.get("/ticket")

@@ -17,5 +17,5 @@ async def ping() -> str:
 @app.get("/ticket")
 async def ticket() -> str:
     with app.state.lock:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
     return "yours"

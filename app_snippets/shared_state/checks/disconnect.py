@@ -2,22 +2,23 @@
 
 import ast
 import asyncio
+import math
 import os
 
-from app_snippets.shared_state.checks.common import calls, functions
+from app_snippets.shared_state.checks.common import Kept, Service, calls, functions, service
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.load import Call, burst
 from workbench.server import LiveServer
-from workbench.upstream import Reply, Upstream, upstream
+from workbench.upstream import Reply
 from workbench.waiting import until
 from workbench.words import failure_in_words, said
 
 PATH = "/render"
 LONG = 3.0  # seconds that the film takes which nobody waits for
-SHORT = 1.1  # seconds of the film that somebody waits for meanwhile: no deadline drops the one and not the other
-SOON = 0.8  # seconds after which the film counts as going on
-PATIENCE = 2.0  # seconds that a client which stays waits for an answer
+SOON = 0.8  # seconds after which it counts as going on
+PATIENCE = 3.0  # seconds that a client which stays waits for an answer
 FILM = {"film": "rendered"}
 LEAVES = "two clients, one of which leaves while its film is rendered"
 
@@ -38,7 +39,7 @@ LEAVES = "two clients, one of which leaves while its film is rendered"
 async def disconnect(answer: Answer) -> str:
     """A client that stays has its film. One leaves: its film is dropped, the seat given back, others go on."""
     replies = {"/seat/take": Reply(0.02, {}), "/film": Reply(0.05, FILM), "/seat/back": Reply(0.05, {})}
-    with upstream(replies, name="services") as services:
+    with service(replies) as services:
         os.environ["SERVICES_URL"] = services.url
         async with answer.served() as server:
             trials = _Trials(answer, server, services)
@@ -48,7 +49,7 @@ async def disconnect(answer: Answer) -> str:
 
 
 class _Trials:
-    def __init__(self, answer: Answer, server: LiveServer, services: Upstream) -> None:
+    def __init__(self, answer: Answer, server: LiveServer, services: Service) -> None:
         self.answer, self.server, self.services = answer, server, services
 
     def seen(self, path: str) -> tuple[int, int, int]:
@@ -56,12 +57,16 @@ class _Trials:
         log = self.services
         return log.asked.count(path), log.finished.count(path), log.abandoned.count(path)
 
-    async def get(self, timeout: float = PATIENCE) -> Call:
-        return (await burst(self.server, PATH, 1, timeout=timeout)).calls[0]
+    def all_done(self) -> bool:
+        """Whether the answer is done with every request."""
+        return all(one.done is not None for one in list(self.server.record.requests))
+
+    async def get(self) -> Call:
+        return (await burst(self.server, PATH, 1, timeout=PATIENCE)).calls[0]
 
     async def stays(self) -> None:
         self.require_film("one client that stays", await self.get())
-        if not await until(lambda: self.seen("/seat/back")[1], 1.0):
+        if not await until(lambda: self.seen("/seat/back")[1], SOON):
             raise NotYet(
                 tried="one client that stays",
                 expected="the seat given back",
@@ -113,28 +118,50 @@ class _Trials:
             )
 
     async def leaves(self) -> None:
+        """The client that leaves comes second: a deadline drops the film of the first one first.
+
+        The first film is done when one was dropped, or when it is clear that none is.
+        """
         self.services.forget()
+        left, goes_on = math.inf, False
+
+        def over() -> bool:
+            nonlocal goes_on
+            dropped = bool(self.seen("/film")[2])
+            goes_on = not dropped and clock.now() - left > SOON
+            return dropped or goes_on
+
+        self.services.replies["/film"] = Kept(0, FILM, ready=over)
+        stayer = asyncio.create_task(self.get())
+        await until(lambda: self.seen("/film")[0] or stayer.done(), PATIENCE)
         self.services.replies["/film"] = Reply(LONG, FILM)
-        leaver = asyncio.create_task(self.get(LONG))
-        await until(lambda: self.seen("/film")[0] or leaver.done(), 2)
-        self.services.replies["/film"] = Reply(SHORT, FILM)
-        stayer = asyncio.create_task(self.get(LONG))
-        await until(lambda: self.seen("/film")[0] >= 2 or stayer.done(), 2)
+        leaver = asyncio.create_task(self.get())
+        await until(lambda: self.seen("/film")[0] >= 2 or stayer.done() or leaver.done(), PATIENCE)
         if self.seen("/film")[2]:  # before anybody has left
             self.give_up(leaver, stayer)
             raise self.not_yet(
                 "the film dropped when its client leaves",
                 "it was dropped before",
                 "The film was cancelled while its client was still there. Only `http.disconnect` says that it has "
-                "left: the first message of a request is `http.request`, its body.",
+                "left. A deadline is no client that leaves, and the first message of a request is `http.request`, its "
+                "body.",
+            )
+        if early := [one.result() for one in (stayer, leaver) if one.done()]:
+            self.give_up(leaver, stayer)
+            self.require_film(LEAVES, early[0])
+            raise self.not_yet(
+                "two films",
+                f"{self.seen('/film')[0]} asked for, and an answer before it was done",
+                "A client was answered before its film was done. Each request asks for a film of its own.",
             )
         leaver.cancel()
-        dropped = await until(lambda: self.seen("/film")[2], SOON)
-        if not dropped:
-            back = not self.seen("/film")[1] and bool(self.seen("/seat/back")[0])  # the other film is not done yet
-            self.give_up(leaver, stayer)
-            raise self.not_yet("its film dropped", f"the film goes on {SOON:g} s later", self.why_it_goes_on(back))
+        left = clock.now()
         made = await stayer
+        if goes_on:
+            self.give_up(leaver)
+            back = self.seen("/seat/back")[0] >= 2
+            raise self.not_yet("its film dropped", f"the film goes on {SOON:g} s later", self.why_it_goes_on(back))
+        await until(lambda: self.seen("/film")[0] > 2 or self.all_done(), SOON)
         if self.seen("/film")[0] > 2:
             self.give_up(leaver)
             raise self.not_yet(
@@ -143,7 +170,7 @@ class _Trials:
                 "The work was cancelled, and it caught the CancelledError and went on. Whoever catches it cleans up "
                 "and raises it again.",
             )
-        if self.seen("/film")[2] > 1:
+        if not self.seen("/film")[1]:
             raise self.not_yet(
                 "one film dropped",
                 "both",
@@ -167,6 +194,7 @@ class _Trials:
         return NotYet(tried=LEAVES, expected=expected, seen=seen, diagnosis=diagnosis)
 
     def why_it_goes_on(self, back: bool) -> str:
+        """back: the seat of the film that goes on is given back."""
         tree = ast.parse(self.answer.source)
         if back and (calls(tree, "shield") or any(one.arg == "shield" for one in _keywords(tree))):
             return (

@@ -1,26 +1,31 @@
 """E3: a bound on those at work, a bound on those in line, and a deadline for the line."""
 
 import os
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from statistics import median
 
-from app_snippets.shared_state.checks.common import calls, functions
+from app_snippets.shared_state.checks.common import Kept, Service, calls, functions, service
+from workbench import clock
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise
 from workbench.load import Burst, Call, burst, heartbeat
+from workbench.record import Request
 from workbench.server import LiveServer
-from workbench.upstream import Reply, Upstream, upstream
+from workbench.upstream import Reply
+from workbench.waiting import until
 from workbench.words import error_of, failure_in_words, said
 
 PATH = "/quote"
 AT_WORK, IN_LINE, PATIENCE = 4, 4, 0.4
 ROOM = AT_WORK + IN_LINE
-CROWD = 50
+CROWD = 24
 QUOTE = {"price": 7}
-SHORT, STUCK = 0.2, 0.65  # seconds that the service takes for the crowd, and when it is slow
-TIMEOUT = 2.5  # seconds after which a call counts as hanging
+SHORT = 0.2  # seconds that the service takes for the crowd, and longer where it takes the crowd longer to come
+STUCK = 4 * PATIENCE  # seconds that it takes when it is slow, and less where those in line are refused before
+TIMEOUT = 4.0  # seconds after which a call counts as hanging
 CROWDED = f"{CROWD} calls in the same moment, with a heartbeat on /ping"
-SLOW = f"{ROOM} calls in the same moment, while the service takes {STUCK} s"
+SLOW = f"{ROOM} calls in the same moment, while the service does not answer"
 
 
 @exercise(
@@ -35,10 +40,11 @@ SLOW = f"{ROOM} calls in the same moment, while the service takes {STUCK} s"
         "back: async with asyncio.timeout(PATIENCE): await gate.turns.acquire(), and a second try/finally around the "
         "yield that releases the turn.",
     ],
+    deadline=20,
 )
 async def shed(answer: Answer) -> str:
     """A crowd, a slow service, a service that fails, and after each of them everything works again."""
-    with upstream({PATH: Reply(SHORT, QUOTE)}, name="services") as services:
+    with service({PATH: Reply(SHORT, QUOTE)}) as services:
         os.environ["SERVICES_URL"] = services.url
         async with answer.served() as server:
             trials = _Trials(answer, server, services)
@@ -52,16 +58,29 @@ async def shed(answer: Answer) -> str:
 
 
 class _Trials:
-    def __init__(self, answer: Answer, server: LiveServer, services: Upstream) -> None:
+    def __init__(self, answer: Answer, server: LiveServer, services: Service) -> None:
         self.answer, self.server, self.services = answer, server, services
+        self.known = 0  # requests that came in the trials before
 
-    def reply(self, seconds: float, status: int = 200) -> None:
-        self.services.replies[PATH] = Reply(seconds, QUOTE, status)
+    def asked(self) -> list[Request]:
+        """The requests for a quote in this trial, as the answer's server saw them."""
+        return [one for one in list(self.server.record.requests)[self.known :] if one.path == PATH]
+
+    def all_there(self, number: int) -> Callable[[], bool]:
+        return lambda: len(self.asked()) >= number
+
+    async def call(self, number: int, reply: Reply) -> Burst:
+        """So many calls at once, while the service answers like that. Nobody is inside when it begins."""
+        await until(lambda: all(one.done is not None for one in list(self.server.record.requests)), 1)
+        self.known = len(self.server.record.requests)
+        self.services.replies[PATH] = reply
         self.services.forget()
+        result = await burst(self.server, PATH, number, timeout=TIMEOUT)
+        await self.services.settled()
+        return result
 
     async def one(self) -> None:
-        self.reply(0.01)
-        (made,) = (await burst(self.server, PATH, 1, timeout=TIMEOUT)).calls
+        (made,) = (await self.call(1, Reply(0.01, QUOTE))).calls
         if made.status != 200 or _json(made) != QUOTE:
             raise NotYet(
                 tried="one call",
@@ -72,10 +91,9 @@ class _Trials:
             )
 
     async def crowd(self) -> int:
-        """Returns how many were refused."""
-        self.reply(SHORT)
+        """All of them come before anybody is served. Returns how many were refused."""
         async with heartbeat(self.server, timeout=TIMEOUT) as beat:
-            result = await burst(self.server, PATH, CROWD, timeout=TIMEOUT)
+            result = await self.call(CROWD, Kept(SHORT, QUOTE, ready=self.all_there(CROWD)))
         self.require_peak(CROWDED)
         if any("503" in failure for failure in beat.failures):
             raise NotYet(
@@ -101,40 +119,49 @@ class _Trials:
                 diagnosis="Nobody is refused: the line has no end, and everybody in it waits for all who came before. "
                 "A bound on those at work is not a bound on those who wait.",
             )
-        first = min(_done(one) for one in served) if served else result.end
-        early = sum(_done(one) < first for one in refused)
-        if early < len(refused) / 2:
+        late = [one for one in refused if _waited(one)]
+        inside = _most_at_once([*served, *late])
+        if inside > ROOM and len(late) == len(refused):
             raise NotYet(
                 tried=CROWDED,
-                expected="a refusal at once, before the first one was served",
-                seen=f"{len(refused) - early} of {len(refused)} were refused later, "
-                f"half of them after {median(one.latency for one in refused):.1f} s",
+                expected="a refusal at once",
+                seen=f"{len(late)} refused, after {median(_took(one) for one in late):.1f} s in the middle",
                 diagnosis="A refusal came after a wait: everybody is let into the line, and sent away when their time "
                 "is up. Who finds the line full gains nothing by waiting: refuse before the first await.",
             )
-        if len(served) < ROOM:
+        common: dict[str, str] = {
+            "tried": CROWDED,
+            "expected": f"{ROOM} inside: {AT_WORK} at work, and then the {IN_LINE} in line",
+            "seen": f"{inside} inside at once",
+        }
+        if inside > ROOM:
             raise NotYet(
-                tried=CROWDED,
-                expected=f"{ROOM} served: {AT_WORK} at work, then the {IN_LINE} in line",
-                seen=f"{len(served)} served",
-                diagnosis="There is no line: who finds everybody at work is refused, although a turn would have come "
-                "in time. A bound on its own is no queue. Let some wait, for a moment."
-                if len(served) == AT_WORK
-                else f"Too few were let in. {AT_WORK} work and {IN_LINE} wait: that makes {ROOM}.",
-            )
-        if len(served) > ROOM and _most_at_once(served) > ROOM:
-            raise NotYet(
-                tried=CROWDED,
-                expected=f"{ROOM} served: {AT_WORK} at work, then the {IN_LINE} in line",
-                seen=f"{len(served)} served",
+                **common,
                 diagnosis=f"More were let in than have room: {AT_WORK} work, and {IN_LINE} wait. Are both counted, "
                 "before the first await?",
             )
+        if inside < ROOM:
+            raise NotYet(
+                **common,
+                diagnosis="There is no line: who finds everybody at work is refused, although a turn would have come "
+                "in time. A bound on its own is no queue. Let some wait, for a moment."
+                if inside == AT_WORK
+                else f"Too few were let in. {AT_WORK} work and {IN_LINE} wait: that makes {ROOM}.",
+            )
+        self.require_turns(served, late, CROWDED)
         return len(refused)
 
     async def slow(self) -> None:
-        self.reply(STUCK)
-        result = await burst(self.server, PATH, ROOM, timeout=TIMEOUT)
+        """The service answers when as many were refused as can be in line, or after STUCK seconds."""
+        begun = clock.now()
+        result = await self.call(
+            ROOM,
+            Kept(
+                0,
+                QUOTE,
+                ready=lambda: sum(one.status == 503 for one in self.asked()) >= IN_LINE or clock.now() - begun > STUCK,
+            ),
+        )
         self.require_peak(SLOW)
         served, refused = self.sorted(result, SLOW)
         if not refused:
@@ -145,6 +172,7 @@ class _Trials:
                 diagnosis="The line is short, and the wait in it has no end: a slow service makes everybody in it wait "
                 "as long as it likes. asyncio.timeout() bounds the wait for a turn.",
             )
+        self.require_turns(served, [one for one in refused if _waited(one)], SLOW)
         first = min(_done(one) for one in served) if served else result.end
         if not any(_done(one) < first for one in refused):
             raise NotYet(
@@ -156,8 +184,7 @@ class _Trials:
 
     async def failing(self) -> None:
         for _ in range(2):
-            self.reply(0.01, status=500)
-            result = await burst(self.server, PATH, AT_WORK, timeout=TIMEOUT)
+            result = await self.call(AT_WORK, Reply(0.01, QUOTE, 500))
             for one in result.calls:
                 if one.status in (None, 503):
                     raise self.not_given_back(one, "the service fails")
@@ -169,10 +196,11 @@ class _Trials:
                     )
 
     async def recovers(self, after: str) -> None:
-        self.reply(0.01)
-        result = await burst(self.server, PATH, ROOM, timeout=TIMEOUT)
+        """There is room for all, and nobody is served before all have come."""
+        result = await self.call(ROOM, Kept(0.01, QUOTE, ready=self.all_there(ROOM)))
+        served = [one for one in result.calls if one.status == 200]
         for one in result.calls:
-            if one.status != 200:
+            if one.status != 200 and not (one.status == 503 and _in_vain(one, served)):
                 raise self.not_given_back(one, after)
 
     # which mistake it is
@@ -192,8 +220,27 @@ class _Trials:
             "come down on every way out, the deadline's included.",
         )
 
+    def require_turns(self, served: list[Call], late: list[Call], tried: str) -> None:
+        """Those who were refused after a wait had waited for their turn in vain."""
+        if hasty := [one for one in late if _took(one) < 0.9 * PATIENCE]:
+            raise NotYet(
+                tried=tried,
+                expected=f"{PATIENCE} s in line",
+                seen=f"status 503 after {_took(hasty[0]):.1f} s",
+                diagnosis="Those in line are sent away too soon, although a turn would have come in time. PATIENCE "
+                "seconds are what they wait.",
+            )
+        if early := [one for one in late if not _in_vain(one, served)]:
+            raise NotYet(
+                tried=tried,
+                expected="a turn for those in line, as soon as somebody at work is done",
+                seen=f"status 503 after {_took(early[0]):.1f} s in line, and fewer than {AT_WORK} were at work",
+                diagnosis="A turn that is taken must be given back, whatever came of the work: those in line wait for "
+                "it. And PATIENCE is for the wait in line, and not for the work.",
+            )
+
     def require_peak(self, tried: str) -> None:
-        if self.services.abandoned:  # the service hears of it late, so its peak says nothing then
+        if self.services.abandoned:
             raise NotYet(
                 tried=tried,
                 expected=f"the {AT_WORK} at work served, however long it takes",
@@ -278,9 +325,33 @@ def _done(one: Call) -> float:
     return one.request.done if one.request is not None and one.request.done is not None else one.end
 
 
-def _most_at_once(served: list[Call]) -> int:
+def _came(one: Call) -> float:
+    """When the server had a call."""
+    return one.request.arrived if one.request is not None else one.start
+
+
+def _took(one: Call) -> float:
+    """Seconds that the server had a call in hand."""
+    return _done(one) - _came(one)
+
+
+def _waited(one: Call) -> bool:
+    """Whether a refused call had been in line. To be refused at once takes a step or two of the loop."""
+    return _took(one) > PATIENCE / 2
+
+
+def _in_vain(one: Call, served: list[Call]) -> bool:
+    """Whether a call waited in line, and all turns were taken to the end of its PATIENCE, or nearly.
+
+    A slow machine may take so long for the work of others.
+    """
+    moment = _came(one) + 0.75 * PATIENCE
+    return _waited(one) and sum(_came(other) < moment < _done(other) for other in served) >= AT_WORK
+
+
+def _most_at_once(some: list[Call]) -> int:
     """The most of these calls that the server had in hand at once."""
-    edges = [(one.request.arrived, 1) for one in served if one.request] + [(_done(one), -1) for one in served]
+    edges = [(_came(one), 1) for one in some] + [(_done(one), -1) for one in some]
     inside = most = 0
     for _, step in sorted(edges):
         inside += step

@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from workbench.judging import NotYet
+from workbench.record import WebSocketMessage
 from workbench.server import LiveServer
 
 
@@ -23,6 +24,11 @@ class Peer:
     texts: list[str | bytes] = field(default_factory=list)
     reason: str = ""
     closed: int | None = None
+
+    @property
+    def port(self) -> int:
+        """The port of this client's end, by which the server's record knows it."""
+        return int(self.socket.local_address[1])
 
     async def read(self) -> None:
         with contextlib.suppress(ConnectionClosed):
@@ -75,6 +81,11 @@ async def peer(server: LiveServer, path: str, *, reads: bool = True, **options: 
             reading.cancel()
             await asyncio.wait({reading})
         connection.transport.abort()
+
+
+def conversation(server: LiveServer, one: Peer) -> list[WebSocketMessage]:
+    """What passed between a client and the answer's endpoint, in its order, as the server saw it."""
+    return [message for message in list(server.record.messages) if message.client_port == one.port]
 
 
 RAISED = re.compile(r"^\w[\w.]*(?:Error|Exception|Disconnect\w*|Group)\b.*", re.MULTILINE)

@@ -7,13 +7,14 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from app_snippets.websockets.checks.common import last_error, peer
+from app_snippets.websockets.checks.common import Peer, conversation, last_error, peer
 from workbench.answer import Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.server import LiveServer
 from workbench.waiting import until
 
 PATH = "/news"
+PATIENCE = 0.5  # seconds until the token must be there, as in the cell
 OURS = ["https://app.example", "http://localhost:8888"]
 FOREIGN: list[str | None] = [
     "https://evil.example",
@@ -26,6 +27,9 @@ FOREIGN: list[str | None] = [
     "null",
 ]
 LATE = "accepted, and closed with 1008"
+RIGHT = json.dumps({"token": "secret-1"})
+EARLY = "Something was sent before anybody had shown a token."
+GUESSES = "A wrong first message is ignored, and the client may guess on for as long as it likes. One try, then close."
 RUBBISH = [
     json.dumps({"token": "secret-3"}),
     "hello",
@@ -52,18 +56,18 @@ RUBBISH = [
     ],
 )
 async def door(answer: Answer) -> str:
-    """The whole matrix, side by side."""
+    """The whole matrix: origins, tokens, and while two clients say nothing, wrong tokens and a late one."""
     async with answer.served() as server:
         await _foreign(server)
         await _ours(server)
-
-        outcomes = await asyncio.gather(
+        silent = asyncio.gather(
             _silent(server, PATH, "a client of ours that says nothing"),
             _silent(server, PATH + "?token=secret-1", "a token in the address, and no message"),
-            *(_refused(server, text) for text in RUBBISH),
             return_exceptions=True,
         )
-        for outcome in filter(None, outcomes):
+        refused = await asyncio.gather(*(_refused(server, text) for text in RUBBISH), return_exceptions=True)
+        late = await asyncio.gather(_late(server), return_exceptions=True)
+        for outcome in filter(None, [*await silent, *refused, *late]):
             raise outcome
     return f"{len(OURS)} origins in, {len(FOREIGN)} refused with 403; {len(RUBBISH)} wrong tokens and silence closed."
 
@@ -136,8 +140,6 @@ async def _ours(server: LiveServer) -> None:
         for token, user in (("secret-1", "ada"), ("secret-2", "grace")):
             tried = f"`Origin: {origin}`, then the token of {user}, then a message"
             async with peer(server, PATH, origin=origin) as one:
-                await asyncio.sleep(0.02)
-                early = list(one.texts)
                 await one.say(json.dumps({"token": token}))
                 await until(lambda one=one: one.texts or one.closed is not None, 1)
                 await one.say("hello")
@@ -147,8 +149,8 @@ async def _ours(server: LiveServer) -> None:
                 "expected": f'`{{"user": "{user}"}}`, and `{user} said hello`',
                 "seen": f"{quoted(one.texts, 80)}" + (f", closed with {one.closed}" if one.closed else ""),
             }
-            if early:
-                raise NotYet(**common, diagnosis="Something was sent before anybody had shown a token.")
+            if _spoke_first(server, one):
+                raise NotYet(**common, diagnosis=EARLY)
             if not one.texts:
                 raise NotYet(
                     **common,
@@ -167,6 +169,12 @@ async def _ours(server: LiveServer) -> None:
                 )
 
 
+def _spoke_first(server: LiveServer, one: Peer) -> bool:
+    """Whether the answer sent something before it had received anything."""
+    kinds = [message.kind for message in conversation(server, one)]
+    return "send" in kinds and "receive" not in kinds[: kinds.index("send")]
+
+
 def _json(text: str | bytes) -> Any:
     try:
         return json.loads(text)
@@ -182,7 +190,9 @@ async def _silent(server: LiveServer, path: str, tried: str) -> None:
         raise NotYet(
             **common,
             seen=quoted(one.texts, 60),
-            diagnosis="The token in the address opens the door. Addresses end up in the logs of every proxy, in the "
+            diagnosis=EARLY
+            if "?" not in path
+            else "The token in the address opens the door. Addresses end up in the logs of every proxy, in the "
             "history and in what users copy: no token in a query.",
         )
     if one.closed is None:
@@ -197,19 +207,39 @@ async def _silent(server: LiveServer, path: str, tried: str) -> None:
 
 async def _refused(server: LiveServer, text: str | bytes) -> None:
     async with peer(server, PATH, origin=OURS[0]) as one:
-        await one.say(text)
+        await one.say(text, RIGHT)
         await until(lambda: one.closed is not None or one.texts, 1.6)
-    common: dict[str, str] = {"tried": f"`{text!r}` as the first message", "expected": "a close with 1008"}
+    common: dict[str, str] = {
+        "tried": f"`{text!r}` as the first message, and then a right one",
+        "expected": "a close with 1008",
+    }
+    if one.texts and _json(one.texts[0]) == {"user": "ada"}:
+        raise NotYet(**common, seen=quoted(one.texts, 60), diagnosis=GUESSES)
     if one.texts:
         raise NotYet(**common, seen=quoted(one.texts, 60), diagnosis="A wrong token opens the door.")
     if one.closed is None:
         raise NotYet(
             **common,
             seen="it is still connected after 1.6 s",
-            diagnosis="A wrong first message is ignored, and the client may guess on for as long as it likes. One "
-            "try, then close.",
+            diagnosis=GUESSES,
         )
     _require_1008(server, one.closed, common, f"`{text!r}`")
+
+
+async def _late(server: LiveServer) -> None:
+    """A client that takes less than half of its time is let in."""
+    pause = 0.4 * PATIENCE
+    async with peer(server, PATH, origin=OURS[0]) as one:
+        await asyncio.sleep(pause)
+        await one.say(RIGHT)
+        await until(lambda: one.closed is not None or one.texts, 1)
+    if not one.texts:
+        raise NotYet(
+            tried=f"a right token as the first message, after {pause:g} s",
+            expected='`{"user": "ada"}`',
+            seen=f"closed with {one.closed}" if one.closed else "nothing",
+            diagnosis="A client that needs a moment for its token is not let in. It has PATIENCE seconds for it.",
+        )
 
 
 def _require_1008(server: LiveServer, closed: int, common: dict[str, str], what: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from app_snippets.websockets.checks.common import Peer, errors, last_error, peer, tracebacks
+from app_snippets.websockets.checks.common import Peer, conversation, errors, last_error, peer, tracebacks
 from workbench.answer import FILE, Answer
 from workbench.judging import NotYet, exercise, quoted
 from workbench.load import burst
@@ -14,11 +14,12 @@ from workbench.waiting import until
 
 RED, BLUE = "/rooms/red", "/rooms/blue"
 LARGE = "x" * 64_000
-MANY = 160  # large texts: more than the kernel's buffers and a bounded queue take
+WAITING = 32  # texts that may wait for one client
+MANY = 160  # large texts at the most: more than the kernel's buffers and a bounded queue take
 AHEAD = 8  # large texts that are under way at once: whoever reads never has more of them to wait for
 PATIENCE = 2.0  # seconds without a single text after which the room stands still
 ROUNDS = 10
-STALLED = "a client that does not read, while another sends 160 texts of 64 kB"
+STALLED = "a client that does not read, while another sends up to 160 texts of 64 kB"
 CHURN = "ten clients that come and go, every second one without a word, while another sends"
 
 
@@ -33,18 +34,20 @@ CHURN = "ten clients that come and go, every second one without a word, while an
         "A task for each client: while its queue is in the room, send_text(await queue.get()), then close(1013). "
         "A finally ends the task, discards the queue, and drops a room that is empty.",
     ],
+    deadline=20,
 )
 async def room_hub(answer: Answer) -> str:
     """Rooms apart, a slow reader closed while the others hear all, churn, and nothing left at the end."""
     async with answer.served() as server:
         await _rooms_apart(server)
         await _all_gone(server, "three clients in two rooms that have left")
-        await _slow_reader(server)
+        sent = await _slow_reader(server)
         await _all_gone(server, STALLED + "; then all leave")
         await _churn(server)
         await _all_gone(server, CHURN + "; then all leave")
         await _nothing_runs(server)
-    return f"{MANY} of {MANY} texts at each client that reads, the slow one closed, no room left."
+        _require_no_errors(server, CHURN + "; then all leave")
+    return f"{sent} of {sent} texts at each client that reads, the slow one closed, no room left."
 
 
 def _require_no_errors(server: LiveServer, tried: str) -> None:
@@ -89,27 +92,38 @@ async def _sizes(server: LiveServer) -> Any:
         ) from None
 
 
+async def _sizes_become(server: LiveServer, expected: dict[str, int], within: float) -> Any:
+    """What `GET /rooms` answers when it is what is expected, or at last."""
+    sizes: Any = None
+
+    async def as_expected() -> bool:
+        nonlocal sizes
+        sizes = await _sizes(server)
+        return bool(sizes == expected)
+
+    await until(as_expected, within)
+    return sizes
+
+
 async def _rooms_apart(server: LiveServer) -> None:
     tried = "two clients in red and one in blue, each says one thing"
     async with peer(server, RED) as ada, peer(server, RED) as bob, peer(server, BLUE) as eve:
-        sizes: Any = None
-        for _ in range(50):
-            if (sizes := await _sizes(server)) == {"red": 2, "blue": 1}:
-                break
-            await asyncio.sleep(0.01)
-        for one, text in ((ada, "from ada"), (bob, "from bob"), (eve, "from eve")):
+        sizes = await _sizes_become(server, {"red": 2, "blue": 1}, 0.7)
+        last = ((ada, "and ada again"), (eve, "and eve again"))  # whoever has heard it has heard all before
+        for one, text in ((ada, "from ada"), (bob, "from bob"), (eve, "from eve"), *last):
             await one.say(text)
-            await until(lambda one=one, text=text: text in one.texts, 1)
-        await until(lambda: len(ada.texts) >= 2 and len(bob.texts) >= 2, 1)
-        await asyncio.sleep(0.02)
+            if not await until(lambda one=one, text=text: text in one.texts, 1):
+                break
+        await until(lambda: "and ada again" in bob.texts, 0.5)
         heard: dict[str, Sequence[str | bytes]] = {"ada": ada.texts, "bob": bob.texts, "eve": eve.texts}
-    expected = {"ada": ["from ada", "from bob"], "bob": ["from ada", "from bob"], "eve": ["from eve"]}
+    red, blue = ["from ada", "from bob", "and ada again"], ["from eve", "and eve again"]
+    expected = {"ada": red, "bob": red, "eve": blue}
     common: dict[str, str] = {
         "tried": tried,
         "expected": "each hears its own room, itself too, each text once",
-        "seen": quoted(heard, 120),
+        "seen": quoted(heard, 160),
     }
-    if any("from eve" in heard[name] for name in ("ada", "bob")) or len(heard["eve"]) > 1:
+    if any(set(blue) & set(heard[name]) for name in ("ada", "bob")) or set(red) & set(heard["eve"]):
         raise NotYet(
             **common,
             diagnosis="What is said in one room is heard in the other. One list for everybody has no rooms: keep the "
@@ -138,11 +152,8 @@ async def _rooms_apart(server: LiveServer) -> None:
 
 async def _all_gone(server: LiveServer, tried: str) -> None:
     """The registry is empty soon after the last client has left."""
-    sizes: Any = None
-    for _ in range(100):
-        if (sizes := await _sizes(server)) == {}:
-            return
-        await asyncio.sleep(0.01)
+    if (sizes := await _sizes_become(server, {}, 1.4)) == {}:
+        return
     _require_no_errors(server, tried)
     empty = isinstance(sizes, dict) and not any(sizes.values())
     raise NotYet(
@@ -157,62 +168,67 @@ async def _all_gone(server: LiveServer, tried: str) -> None:
     )
 
 
-async def _slow_reader(server: LiveServer) -> None:
+async def _slow_reader(server: LiveServer) -> int:
+    """Returns how many texts were sent: as many as it takes until more than WAITING wait for the client."""
     async with AsyncExitStack() as stack:
         bob = await stack.enter_async_context(peer(server, RED))
         slow = await stack.enter_async_context(peer(server, RED, reads=False))
         ada = await stack.enter_async_context(peer(server, RED))
         eve = await stack.enter_async_context(peer(server, RED))
-        await until(lambda: len(server.record.messages) and _accepted(server) >= 7, 1)
+        await _sizes_become(server, {"red": 4}, 1)
         readers = [bob, ada, eve]
-        sent = 0
-        while sent < MANY:
+        sent, whole = 0, True
+
+        def least() -> int:
+            return min(len(one.texts) for one in readers)
+
+        def begun() -> int:  # sends to the client that does not read
+            return sum(one.kind == "send" for one in conversation(server, slow))
+
+        while whole and sent < MANY and sent - begun() < WAITING + 2 * AHEAD:
             await ada.say(f"{sent} {LARGE}")
             sent += 1
-
-            def least() -> int:
-                return min(len(one.texts) for one in readers)
-
-            enough = sent - AHEAD if sent < MANY else MANY
-            if not await until(lambda enough=enough: least() >= enough, PATIENCE, least):  # type: ignore[misc]
-                break
-        await asyncio.sleep(0.02)
-        _require_all_heard(server, readers, sent)
+            enough = sent - AHEAD
+            whole = await until(lambda enough=enough: least() >= enough, PATIENCE, least)  # type: ignore[misc]
+        whole = whole and await until(lambda: least() >= sent, PATIENCE, least)
+        if not whole or not _in_order(readers, sent):
+            taken = sum(message.kind == "receive" for message in conversation(server, ada))
+            raise _not_heard(server, readers, sent, stands_still=taken < sent)
         tasks = len(asyncio.all_tasks(server.loop))
         reading = asyncio.create_task(slow.read())
         closed = await until(lambda: slow.closed is not None, 1.0, lambda: len(slow.texts))
         reading.cancel()
         await asyncio.wait({reading})
-        _require_closed(slow, closed, tasks)
+        _require_closed(slow, closed, sent, tasks)
+    return sent
 
 
-def _accepted(server: LiveServer) -> int:
-    return sum(one.kind == "accept" for one in list(server.record.messages))
+def _in_order(readers: list[Peer], sent: int) -> bool:
+    numbers = [[str(text).partition(" ")[0] for text in one.texts] for one in readers]
+    return all(one == [str(number) for number in range(sent)] for one in numbers)
 
 
-def _require_all_heard(server: LiveServer, readers: list[Peer], sent: int) -> None:
+def _not_heard(server: LiveServer, readers: list[Peer], sent: int, *, stands_still: bool) -> NotYet:
+    """stands_still: the texts are not even taken from the client that sends them."""
     heard = [len(one.texts) for one in readers]
-    if min(heard) >= MANY:
-        numbers = [[str(text).partition(" ")[0] for text in one.texts] for one in readers]
-        if any(one != [str(number) for number in range(MANY)] for one in numbers):
-            raise NotYet(
-                tried=STALLED,
-                expected=f"texts 0 to {MANY - 1} in their order",
-                seen="all of them, and not in their order",
-                diagnosis="The texts overtake each other. One task for each client sends them one after the other.",
-            )
-        return
+    if min(heard) >= sent:
+        return NotYet(
+            tried=STALLED,
+            expected=f"texts 0 to {sent - 1} in their order",
+            seen="all of them, and not in their order",
+            diagnosis="The texts overtake each other. One task for each client sends them one after the other.",
+        )
     _require_no_errors(server, STALLED)
     common: dict[str, str] = {
         "tried": STALLED,
-        "expected": f"all {MANY} texts at each of the three clients that read",
+        "expected": f"all {sent} texts at each of the three clients that read",
         "seen": f"{min(heard)} of them, and then no more"
-        if sent < MANY
+        if stands_still
         else f"{min(heard)}, {sorted(heard)[1]} and {max(heard)} of them",
     }
     sending = sum("send" in getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks(server.loop))  # type: ignore[arg-type]
     if any(one.closed for one in readers):
-        raise NotYet(
+        return NotYet(
             **common,
             diagnosis="A client that reads all the while was closed. It never had more than a few texts to wait for: "
             "who is too slow is decided by its own queue, and WAITING texts may be in it.",
@@ -227,7 +243,7 @@ def _require_all_heard(server: LiveServer, readers: list[Peer], sent: int) -> No
             "put() waits when a queue is full, and whoever speaks waits with it: one client does not read, and the "
             "room stands still. put_nowait() never waits. It raises QueueFull, and then that client is too slow."
         )
-    elif max(heard) - min(heard) <= 2 and sent < MANY:
+    elif stands_still:
         why = (
             "One client does not read, and the room stands still: whoever speaks waits until everybody has taken the "
             "text. Leave it in a queue for each client, and let a task of its own send it."
@@ -237,7 +253,7 @@ def _require_all_heard(server: LiveServer, readers: list[Peer], sent: int) -> No
             "Some texts were left out for a client that reads. A list that is changed while somebody goes through it "
             "skips one; a queue that drops what does not fit forgets."
         )
-    raise NotYet(**common, diagnosis=why)
+    return NotYet(**common, diagnosis=why)
 
 
 def _waits_for_room(task: asyncio.Task[Any]) -> bool:
@@ -250,7 +266,7 @@ def _waits_for_room(task: asyncio.Task[Any]) -> bool:
     return False
 
 
-def _require_closed(slow: Peer, closed: bool, tasks: int) -> None:
+def _require_closed(slow: Peer, closed: bool, sent: int, tasks: int) -> None:
     if closed and slow.closed == 1013:
         return
     common: dict[str, str] = {"tried": STALLED, "expected": "the client that does not read is closed with 1013"}
@@ -267,7 +283,7 @@ def _require_closed(slow: Peer, closed: bool, tasks: int) -> None:
             "A task for each text waits to be sent to it. They pile up without an end, each with its text in "
             "memory: one task for each client, and a queue that has a bound."
         )
-    elif len(slow.texts) >= MANY:
+    elif len(slow.texts) >= sent:
         why = (
             "It got every text, late: they were kept for it, however many. A queue without a bound grows until the "
             "memory is gone. asyncio.Queue(WAITING) has one, and put_nowait() tells."
@@ -277,7 +293,7 @@ def _require_closed(slow: Peer, closed: bool, tasks: int) -> None:
             "What did not fit was dropped, and the client does not know: it is still connected, and texts are missing. "
             "Take it out of the room and close it, so that it can come back."
         )
-    raise NotYet(**common, seen=f"it is still connected, and has {len(slow.texts)} of {MANY} texts", diagnosis=why)
+    raise NotYet(**common, seen=f"it is still connected, and has {len(slow.texts)} of {sent} texts", diagnosis=why)
 
 
 async def _churn(server: LiveServer) -> None:
