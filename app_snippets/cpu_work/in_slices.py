@@ -19,6 +19,6 @@ async def primes(limit: int = 40_000, per_slice: int = 1_000) -> int:
     found = 0
     for number in range(limit):
         found += is_prime(number)
-        if number % per_slice == 0:
+        if (number + 1) % per_slice == 0:
             await asyncio.sleep(0)  # the loop's turn
     return found

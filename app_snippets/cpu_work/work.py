@@ -1,6 +1,7 @@
 """The computing itself. It imports nothing heavy, because every worker process imports this file."""
 
 import os
+import time
 
 
 def is_prime(number: int) -> bool:
@@ -11,6 +12,8 @@ def is_prime(number: int) -> bool:
 
 
 def count_primes(limit: int, *, start: int = 0) -> dict[str, int]:
-    """How many primes there are from `start` up to `limit`, and the id of the process that counted them."""
+    """How many primes there are from `start` up to `limit`, which process counted them, and its work in ms."""
+    begin = time.thread_time()  # what this thread computes; waiting does not count
     primes = sum(is_prime(number) for number in range(start, limit))
-    return {"primes": primes, "process": os.getpid()}
+    cpu_ms = round(1000 * (time.thread_time() - begin))
+    return {"primes": primes, "process": os.getpid(), "cpu_ms": cpu_ms}

@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
+import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
@@ -13,21 +15,42 @@ import uvicorn
 from fastapi import FastAPI
 
 from workbench import clock
-from workbench.answer import Answer, TookTooLong
+from workbench.answer import FILE, Answer, TookTooLong
 from workbench.judging import NotYet, exercise, ms, quoted
 from workbench.server import serve
 
-SLOW_START = 0.6  # seconds
-TIME_TO_SAY = 2.0  # seconds until the learner's function must have returned or raised
+SLOW_START = 0.6  # seconds; half of it is too long to be back after a start
+NAPS = 60  # that the slow start consists of: where short pauses take longer, an answer's and these do alike
+LONGEST_START = 1.5 * SLOW_START  # seconds
+TIME_TO_SAY = 2.0  # seconds that the learner's function has to return or raise
+GIVEN_UP = 1.5 * TIME_TO_SAY  # seconds after which nobody waits for it any more
+
+
+async def _start_slowly() -> None:
+    latest = clock.now() + LONGEST_START
+    for _ in range(NAPS):
+        if clock.now() < latest:
+            await asyncio.sleep(SLOW_START / NAPS)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that notes when it has started."""
+
+    started_at = 0.0
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.started_at = clock.now()
 
 
 class Started:
     """A uvicorn server in a thread, as the lesson builds it, and what the answer did while it started."""
 
-    def __init__(self, *, start_up: float = 0.0, fails: bool = False) -> None:
+    def __init__(self, *, slowly: bool = False, fails: bool = False) -> None:
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            await asyncio.sleep(start_up)
+            if slowly:
+                await _start_slowly()
             if fails:
                 raise ConnectionError("no database")
             yield
@@ -40,56 +63,66 @@ class Started:
             self.asked.append(request.url.path)
             return await call_next(request)
 
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical")
-        self.server = uvicorn.Server(config)
+        # asyncio's own loop, because uvloop's would go by another clock than the answer does
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", loop="asyncio")
+        self.server = _Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.was_started = False
-        self.began = self.started_at = self.returned_at = 0.0
-        self.longest_gap = 0.0
+        self.was_started = False  # when the answer was back
+        self.began = self.returned_at = 0.0
+        self.held: list[bool] = []
+
+    @property
+    def late_by(self) -> float:
+        """Seconds from the server's start until the answer was back."""
+        return self.returned_at - self.server.started_at if self.server.started_at else 0.0
 
     async def waited_for(self, answer: Answer) -> BaseException | None:
         """Start the server and call the answer. Returns what it raised; raises TookTooLong."""
         wait_started = await answer.load()
-        self.began = clock.now()
-        self.thread.start()
-
-        async def note_start() -> None:
-            while not self.server.started:
-                await asyncio.sleep(0.002)
-            self.started_at = clock.now()
-
-        async def note_gaps() -> None:
-            before = clock.now()
-            while True:
-                await asyncio.sleep(0.005)
-                now = clock.now()
-                self.longest_gap, before = max(self.longest_gap, now - before), now
 
         async def work() -> None:
-            gaps = asyncio.create_task(note_gaps())
-            await asyncio.sleep(0)
             try:
-                waiting = wait_started(self.server, self.thread)
-                if waiting is not None:
-                    await waiting
-                self.was_started = self.server.started
+                with _looking(self.held):
+                    waiting = wait_started(self.server, self.thread)
+                    if waiting is not None:
+                        await waiting
             finally:
-                await asyncio.sleep(0.01)
-                gaps.cancel()
+                self.was_started, self.returned_at = self.server.started, clock.now()
+                self.server.should_exit = True
 
-        watching = asyncio.create_task(note_start())
+        self.began = clock.now()
+        self.thread.start()
         try:
-            await answer.run(work, timeout=TIME_TO_SAY)
+            await answer.run(work, timeout=GIVEN_UP)
         except TookTooLong:
             raise
         except BaseException as error:
             return error
         finally:
-            self.returned_at = clock.now()
-            await asyncio.sleep(0.005)
-            watching.cancel()
             self.server.should_exit = True
         return None
+
+
+@contextmanager
+def _looking(held: list[bool]) -> Iterator[None]:
+    """Note again and again whether this thread runs the cell: while its loop waits for something, it does not."""
+    ident = threading.get_ident()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.004):
+            frame: FrameType | None = sys._current_frames().get(ident)
+            while frame is not None and frame.f_code.co_filename != FILE:
+                frame = frame.f_back
+            held.append(frame is not None)
+
+    looking = threading.Thread(target=look, name="look", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        looking.join()
 
 
 @exercise(
@@ -109,6 +142,8 @@ async def wait_started(answer: Answer) -> str:
         error = await good.waited_for(answer)
     except TookTooLong as late:
         raise _endless(good, "a good app, which starts at once", late) from None
+    if error is not None and not good.was_started:
+        raise _taken_for_failed("a good app, which starts at once", error)
     if error is not None:
         raise NotYet(
             tried="a good app, which starts at once",
@@ -119,34 +154,29 @@ async def wait_started(answer: Answer) -> str:
     if not good.was_started:
         raise _too_early("a good app, which starts at once")
 
-    slow = Started(start_up=SLOW_START)
+    slow = Started(slowly=True)
     tried = f"an app whose lifespan takes {SLOW_START} s"
     try:
         error = await slow.waited_for(answer)
     except TookTooLong as late:
         raise _endless(slow, tried, late) from None
     if error is not None:
-        raise NotYet(
-            tried=tried,
-            expected="wait_started waits, and returns",
-            seen=f"{type(error).__name__}: {error}",
-            diagnosis="A slow start was taken for a failed one. While its thread is alive, the server may yet start.",
-        )
+        raise _taken_for_failed(tried, error)
     if not slow.was_started:
         raise _too_early(tried)
-    if slow.longest_gap > SLOW_START / 2:
+    if sum(slow.held) > len(slow.held) / 2:
         raise NotYet(
-            tried=f"{tried}, with another task on the same loop",
-            expected="the other task goes on meanwhile",
-            seen=f"it stood still for {ms(slow.longest_gap)}",
+            tried=f"{tried}, and to look now and then at what your loop does",
+            expected="a loop that waits, free for others",
+            seen=f"held by your code in {sum(slow.held)} of {len(slow.held)} looks",
             diagnosis="The pause between two looks holds the loop: in a notebook, everything else stands still "
             "meanwhile. Await the pause: `await asyncio.sleep(0.01)`.",
         )
-    if (late_by := slow.returned_at - slow.started_at) > 0.3:
+    if good.late_by > SLOW_START / 2:  # a fixed pause that is long enough for the slow one is twice as late
         raise NotYet(
-            tried=tried,
+            tried="a good app, which starts at once",
             expected="wait_started returns soon after the start",
-            seen=f"it returned {late_by:.1f} s later",
+            seen=f"it returned {good.late_by:.1f} s later",
             diagnosis="A fixed pause is too long for one app and too short for another. Look again and again, after "
             "short pauses, and return as soon as it has started.",
         )
@@ -166,6 +196,15 @@ async def wait_started(answer: Answer) -> str:
             "it is not started, raise an error.",
         )
     return f"A good start, a slow one, and a failure that was told after {ms(broken.returned_at - broken.began)}."
+
+
+def _taken_for_failed(tried: str, error: BaseException) -> NotYet:
+    return NotYet(
+        tried=tried,
+        expected="wait_started waits, and returns",
+        seen=f"{type(error).__name__}: {error}",
+        diagnosis="A slow start was taken for a failed one. While its thread is alive, the server may yet start.",
+    )
 
 
 def _too_early(tried: str) -> NotYet:
@@ -197,7 +236,10 @@ def _endless(started: Started, tried: str, late: TookTooLong) -> NotYet:
 
 
 CALLS = 8
-TAKES = 0.2  # seconds
+MOST = CALLS // 2 + 1  # of the calls: so many are on their way at once, whatever makes them
+TAKES = 0.1  # seconds
+PATIENCE = 1.0  # seconds for which an answer is kept back until MOST calls are there
+SPREAD = 0.6  # seconds between the shortest and the longest wait of the second burst
 
 
 @exercise(
@@ -213,14 +255,26 @@ async def burst(answer: Answer) -> str:
     """Concurrent calls, each with its own latency, through one client."""
     app = FastAPI()
     served = itertools.count()
+    here = 0
+    most_here = asyncio.Event()
 
     @app.get("/same")
     async def same() -> None:
+        nonlocal here
+        here += 1
+        if here >= MOST:
+            most_here.set()
         await asyncio.sleep(TAKES)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await most_here.wait()
+        here -= 1
+        most_here.set()  # whoever waited in vain was enough to see it
 
     @app.get("/staggered")
     async def staggered() -> None:
-        await asyncio.sleep(0.1 + 0.1 * (next(served) % 4))
+        last = CALLS - 1
+        await asyncio.sleep(TAKES + SPREAD * (last - next(served)) / last)  # the first to come waits for longest
 
     built = 0
     build = httpx.AsyncClient.__init__
@@ -234,7 +288,7 @@ async def burst(answer: Answer) -> str:
         tried = f"burst(url, {CALLS}) of an endpoint that takes {TAKES} s"
         with patch.object(httpx.AsyncClient, "__init__", counting):
             start = clock.now()
-            latencies = _require_seconds(tried, await answer.call(f"{server.url}/same", CALLS, timeout=4))
+            latencies = _require_seconds(tried, await answer.call(f"{server.url}/same", CALLS, timeout=8))
             wall = clock.now() - start
         if (asked := len(server.record.requests)) != CALLS:
             raise NotYet(
@@ -242,14 +296,6 @@ async def burst(answer: Answer) -> str:
                 expected=f"{CALLS} requests at the server",
                 seen=f"{asked} requests",
                 diagnosis=f"The server was asked {asked} times: each of the n calls is one GET of the url.",
-            )
-        if (peak := server.record.peak()) <= 2:
-            raise NotYet(
-                tried=tried,
-                expected=f"{CALLS} calls on their way at once",
-                seen=f"never more than {peak} at once, and the last answer after {wall:.1f} s",
-                diagnosis="The calls go one after another: each is awaited before the next one is made. Make all n "
-                "first, and await them together.",
             )
         if built > 2:
             raise NotYet(
@@ -259,12 +305,24 @@ async def burst(answer: Answer) -> str:
                 diagnosis="Each call builds a client of its own. That costs tens of milliseconds of the processor each "
                 "time, which your figures then contain: open one client around the burst.",
             )
-        tried = f"burst(url, {CALLS}) of an endpoint that answers after 0.1, 0.2, 0.3 or 0.4 s"
-        uneven = _require_seconds(tried, await answer.call(f"{server.url}/staggered", CALLS, timeout=4))
-    if max(uneven) - min(uneven) < 0.15:
+        if (peak := server.record.peak()) < MOST:
+            raise NotYet(
+                tried=tried,
+                expected=f"{CALLS} calls on their way at once",
+                seen=f"never more than {peak} at once, and the last answer after {wall:.1f} s",
+                diagnosis="The calls go one after another: each is awaited before the next one is made. Make all n "
+                "first, and await them together."
+                if peak == 1
+                else f"Something lets only {peak} calls go at a time: a semaphore, a limit of connections, a few "
+                "threads. All n belong on their way at once.",
+            )
+        tried = f"burst(url, {CALLS}) of an endpoint that takes {TAKES} to {TAKES + SPREAD:g} s"
+        uneven = _require_seconds(tried, await answer.call(f"{server.url}/staggered", CALLS, timeout=8))
+    # That one call begins after another makes them differ as well, and does so in the first burst.
+    if _spread(uneven) - _spread(latencies) < SPREAD / 2:
         raise NotYet(
             tried=tried,
-            expected="latencies that differ by 0.3 s",
+            expected=f"latencies that differ by {SPREAD} s",
             seen=", ".join(ms(one) for one in uneven[:4]) + ", …",
             diagnosis="All calls have the same latency, so one clock was read once for all of them: it started before "
             "the burst and was read at its end. Start and read the clock inside the coroutine that makes one call.",
@@ -278,6 +336,10 @@ async def burst(answer: Answer) -> str:
             "the call, in seconds.",
         )
     return f"{CALLS} calls at once in {wall:.2f} s, each with its own latency."
+
+
+def _spread(seconds: list[float]) -> float:
+    return max(seconds) - min(seconds)
 
 
 def _require_seconds(tried: str, value: Any) -> list[float]:

@@ -14,13 +14,13 @@ async def now() -> str:
 
 @app.get("/soon")
 async def soon() -> str:
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.6)
     return "soon"
 
 
 @app.get("/later")
 async def later() -> str:
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(1.2)
     return "later"
 
 

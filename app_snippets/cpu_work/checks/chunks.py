@@ -25,12 +25,15 @@ from workbench.answer import FILE, Answer
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Burst, burst
 from workbench.server import LiveServer
+from workbench.waiting import until
 from workbench.words import failure_in_words
 
 COMPUTES = 0.3  # seconds that a call computes, with as many numbers as that takes here and now
 LONGEST_RUN = 1 / 4  # of the computing, without a turn of the loop; in a right answer 5 ms of 300, in a wrong one most
 MOST_EXTRA = 2.0  # times what the same computing takes without a pause; a wrong answer takes 3 times or more
-GIVEN_UP = 10 * COMPUTES  # seconds after which a call that pauses for long is not waited for
+MOST_PAUSES = 1 / 20  # of the small numbers; every 5 ms there is one for hundreds of them
+MOST_IDLE = 3 * COMPUTES  # seconds of pauses in one call; in a right answer 30 ms
+GIVEN_UP = 10.0  # seconds after which nobody waits for a call any more
 
 
 @dataclass
@@ -39,6 +42,12 @@ class Slept:
 
     delays: list[float] = field(default_factory=list)
     made: int = 0
+    idle: float = 0.0  # seconds, all of them together
+
+    def forget(self) -> None:
+        """Begin with none."""
+        self.delays.clear()
+        self.made, self.idle = 0, 0.0
 
 
 @contextlib.contextmanager
@@ -49,6 +58,7 @@ def watching_sleeps() -> Iterator[Slept]:
 
     async def noted(delay: float, result: Any) -> Any:
         slept.delays.append(delay)
+        slept.idle += delay
         return await sleep(delay, result)
 
     def noting_sleep(delay: float, result: Any = None) -> Any:
@@ -130,15 +140,24 @@ async def _require_slices(answer: Answer, server: LiveServer, slept: Slept, what
     """Seconds for which the loop was held at the longest in one call. Raises NotYet where it had too few turns."""
     size = numbers_that_take(COMPUTES, start)
     tried = f"{size:,} {what} numbers"
-    slept.delays.clear()
+    slept.forget()
     with _elsewhere(server) as threads, watching_turns(server) as turns:
-        result = await burst(server, f"/primes?start={start}&limit={start + size}", 1, timeout=GIVEN_UP)
-    if not result.calls[0].status and (idle := sum(slept.delays)) > result.wall / 2:
+        result = await _computed(server, slept, start, size)
+    if result is None and slept.idle > MOST_IDLE:
         raise NotYet(
             tried=tried,
-            expected=f"an answer within {GIVEN_UP:g} s: they take {COMPUTES} s of computing",
-            seen="none",
-            diagnosis=_pauses_wait(slept, idle),
+            expected=f"pauses that are over at once: the numbers take {COMPUTES} s of computing",
+            seen=f"pauses of {slept.idle:.1f} s, and no answer yet",
+            diagnosis=_pauses_wait(slept),
+        )
+    if result is None:
+        raise NotYet(
+            tried=tried,
+            expected="a pause when 5 ms are over",
+            seen=f"more than {MOST_PAUSES * size:,.0f} pauses, and no answer yet",
+            diagnosis=f"The loop was given back after each number, or after a few: {len(slept.delays):,} times so far. "
+            "Each time costs a whole turn of the loop, which is more than a small number takes. Pause when 5 ms are "
+            "over, and not before; then the clock is set back.",
         )
     _require_answered(result, tried)
     if len(threads) > 2:
@@ -151,6 +170,17 @@ async def _require_slices(answer: Answer, server: LiveServer, slept: Slept, what
             diagnosis=_why_held(answer, slept, what),
         )
     return turns.longest
+
+
+async def _computed(server: LiveServer, slept: Slept, start: int, size: int) -> Burst | None:
+    """One call for so many numbers. None as soon as the answer has paused for too long, or too often."""
+    most = MOST_PAUSES * size if start == 0 else math.inf
+    calling = asyncio.create_task(burst(server, f"/primes?start={start}&limit={start + size}", 1, timeout=GIVEN_UP))
+    await until(lambda: calling.done() or slept.idle > MOST_IDLE or len(slept.delays) > most, GIVEN_UP)
+    if slept.idle <= MOST_IDLE and len(slept.delays) <= most:
+        return await calling
+    calling.cancel()
+    return None
 
 
 async def _require_right(server: LiveServer) -> None:
@@ -263,7 +293,7 @@ async def _require_little_extra(server: LiveServer, slept: Slept) -> float:
     In seconds of the processor, which do not grow when others have it.
     """
     limit = numbers_that_take(COMPUTES, 0)
-    slept.delays.clear()
+    slept.forget()
     begun = process_time()
     for number in range(limit):
         is_prime(number)
@@ -271,33 +301,23 @@ async def _require_little_extra(server: LiveServer, slept: Slept) -> float:
     plain = process_time() - begun
     begun = process_time()
     result = await burst(server, f"/primes?limit={limit}", 1, timeout=GIVEN_UP)
-    idle = sum(slept.delays)
-    extra = (process_time() - begun + idle) / plain
+    extra = (process_time() - begun + slept.idle) / plain
     _require_answered(result, f"{limit:,} small numbers")
     if extra > MOST_EXTRA:
-        if idle > plain / 3:
-            why = _pauses_wait(slept, idle)
-        elif len(slept.delays) > limit / 20:
-            why = (
-                f"The loop was given back {len(slept.delays):,} times for {limit:,} numbers. Each time costs a whole "
-                "turn of the loop, which is more than a small number takes. Pause when 5 ms are over, and not before."
-            )
-        else:
-            why = (
-                "The loop is free, but the computing itself takes much longer than without pauses. What is done for "
-                "each number must stay small: look at the clock, and no more."
-            )
         raise NotYet(
             tried=f"{limit:,} small numbers, with pauses and without",
             expected="at most twice as long as without a pause",
             seen=f"{extra:.1f} times as long",
-            diagnosis=why,
+            diagnosis=_pauses_wait(slept)
+            if slept.idle > plain / 3
+            else "The loop is free, but the computing itself takes much longer than without pauses. What is done for "
+            "each number must stay small: look at the clock, and no more.",
         )
     return extra
 
 
-def _pauses_wait(slept: Slept, idle: float) -> str:
+def _pauses_wait(slept: Slept) -> str:
     return (
-        f"Each pause waits: {len(slept.delays)} sleeps of up to {ms(max(slept.delays))} are {ms(idle)} in which "
+        f"Each pause waits: {len(slept.delays)} sleeps of up to {ms(max(slept.delays))} are {ms(slept.idle)} in which "
         "nothing is computed. A pause of 0 seconds gives everyone a turn as well, and comes back at once."
     )

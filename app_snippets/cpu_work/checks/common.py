@@ -12,6 +12,7 @@ from typing import Any
 from app_snippets.cpu_work.work import is_prime
 
 LARGE = 10_000_000_000
+LARGE_TAKES = 0.0006  # seconds of the processor for a large number on average; a prime takes twenty times as long
 
 
 def numbers_that_take(seconds: float, start: int) -> int:
@@ -25,11 +26,9 @@ def numbers_that_take(seconds: float, start: int) -> int:
 
 
 def start_of_large_numbers() -> int:
-    """A number from which on a hundred take 50 ms or more, here and now."""
-    start = LARGE
-    while numbers_that_take(0.05, start) > 100:
-        start *= 4
-    return start
+    """A number from which on each takes about LARGE_TAKES, here and now."""
+    takes = 0.04 / numbers_that_take(0.04, LARGE)
+    return round(LARGE * (LARGE_TAKES / takes) ** 2)  # the cost of a number grows with its root
 
 
 def primes_between(start: int, limit: int) -> int:

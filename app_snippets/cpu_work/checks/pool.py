@@ -1,6 +1,5 @@
 """How the exercise "A pool that lasts" is judged."""
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -18,16 +17,17 @@ from app_snippets.cpu_work.checks.common import (
     primes_between,
     watching_processes,
 )
-from workbench import clock
 from workbench.answer import MODULE, Answer, Held
 from workbench.judging import NotYet, exercise, ms
 from workbench.load import Call, burst
 from workbench.server import LiveServer
 from workbench.trial import Trial, require_pings, trial
+from workbench.waiting import until
 from workbench.words import failure_in_words
 
 CALLS = 4  # at once
 COMPUTES = 0.25  # seconds that each of them computes, with as many numbers as that takes here and now
+TIME_TO_END = 3.0  # seconds that workers get when the server has stopped; those that nobody ends stay for ever
 
 
 @exercise(
@@ -67,7 +67,7 @@ async def _one_after_another(answer: Answer, server: LiveServer, started: Starte
         start, limit = 10 * number, 100 + number
         before = len(started.processes)
         with answer.watched(server, shortest=0.1) as held:
-            result = await burst(server, f"/primes?start={start}&limit={limit}", 1, timeout=5)
+            result = await burst(server, f"/primes?start={start}&limit={limit}", 1, timeout=8)
         growth.append(len(started.processes) - before)
         workers.add(_worker_of(answer, result.calls[0], primes_between(start, limit), tried, held))
         forked = [one for one in started.processes if type(one).__name__ == "ForkProcess"]
@@ -259,14 +259,17 @@ def _unpicklable(error: NotYet, sent: list[Callable[..., Any]]) -> NotYet:
 
 
 async def _require_none_left(started: Started, workers: set[int]) -> None:
-    deadline = clock.now() + 1
-    while (left := [*started.alive(), *_alive_elsewhere(started, workers)]) and clock.now() < deadline:
-        await asyncio.sleep(0.01)
-    if left:
+    left: list[int] = []
+
+    def none_left() -> bool:
+        left[:] = [*started.alive(), *_alive_elsewhere(started, workers)]
+        return not left
+
+    if not await until(none_left, TIME_TO_END):
         raise NotYet(
             tried="to stop the server",
             expected="no process left",
-            seen=f"{len(left)} still running a second later",
+            seen=f"{len(left)} still running {TIME_TO_END:g} s later",
             diagnosis="The pool is open still: nobody closed it when the server stopped, and its workers go on without "
             "work. Close it after the `yield`, or let a `with` around the `yield` do it.",
         )

@@ -1,0 +1,19 @@
+"""It blocks for long, and gives the loop a turn now and then.
+
+Diagnosis: The pause between two looks holds the loop
+"""
+
+import asyncio
+import threading
+import time
+
+import uvicorn
+
+
+async def wait_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    """Return as soon as the server has started. Raise RuntimeError as soon as it is clear that it never will."""
+    while not server.started:
+        if not thread.is_alive():
+            raise RuntimeError("the server's thread has ended, and it never started")
+        time.sleep(0.05)
+        await asyncio.sleep(0)
