@@ -1,15 +1,15 @@
 """The bench under every notebook of the course: a live server, what it saw, pictures, claims, exercises."""
 
-from workbench import notebook as _notebook
-from workbench.asgi import ServeError
-from workbench.claims import ClaimFailed, claim
-from workbench.exercises import check, hint, progress, solution
-from workbench.load import Burst, Call, Heartbeat, burst, heartbeat
-from workbench.notebook import finish
-from workbench.pages import page
-from workbench.pictures import Span, bars, children, curve, gauge, timeline
-from workbench.server import LiveServer, serve
-from workbench.upstream import Reply, Upstream, upstream
+from workbench.around.load import Burst, Call, Heartbeat, burst, heartbeat
+from workbench.around.upstream import Reply, Upstream, upstream
+from workbench.notebook.commands import check, hint, progress, solution
+from workbench.notebook.kernel import attach as _attach
+from workbench.notebook.kernel import finish
+from workbench.server.asgi import ServeError
+from workbench.server.live import LiveServer, serve
+from workbench.show.claims import ClaimFailed, claim
+from workbench.show.pages import page
+from workbench.show.pictures import Span, bars, children, curve, gauge, timeline
 
 __all__ = [
     "Burst",
@@ -39,4 +39,4 @@ __all__ = [
     "upstream",
 ]
 
-_notebook.attach()
+_attach()

@@ -1,4 +1,4 @@
-"""The bench's clock, and how a process that judges gets one that stands still while the machine does.
+"""The bench's clock, waiting by it, and how a process that judges gets one that stands still while the machine does.
 
 A machine that is busy, shared or stalled takes time away from a process, and every limit in it passes meanwhile:
 the answer's own timeouts, too. `stand_still_with_the_machine` takes such time off the clock that the bench, the
@@ -6,12 +6,15 @@ event loops and the answer go by. What the process computes counts, and what it 
 for the processor does not. So a wait of 0.2 s is one, and longer than one of 0.1 s, whatever the machine does.
 """
 
+import asyncio
 import contextlib
 import functools
+import inspect
 import os
 import random
 import threading
 import time
+from collections.abc import Callable
 
 STEP = 0.003  # seconds between two looks at the clock
 CLOCKS = ("perf_counter", "monotonic", "time")  # of the time module
@@ -57,6 +60,29 @@ def sleep(seconds: float, /) -> None:
     _sleep(seconds)
     while (left := end - now()) > 0:
         _sleep(left)
+
+
+async def until(
+    condition: Callable[[], object], within: float = 5.0, progress: Callable[[], object] = lambda: None
+) -> bool:
+    """Wait until the condition holds. False where it does not after `within` seconds without progress.
+
+    condition: called again and again; what it gives is awaited where that is possible.
+    progress: what shows that there is some: the time begins anew when its value changes.
+    """
+    last, deadline = progress(), now() + within
+    while not await _value(condition):
+        if (seen := progress()) != last:
+            last, deadline = seen, now() + within
+        if now() > deadline:
+            return bool(await _value(condition))
+        await asyncio.sleep(0.004)
+    return True
+
+
+async def _value(condition: Callable[[], object]) -> object:
+    found = condition()
+    return await found if inspect.isawaitable(found) else found
 
 
 def stands_still() -> bool:

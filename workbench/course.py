@@ -73,7 +73,7 @@ def exercise_file(name: str) -> Path:
 
 def answer_cell(name: str) -> str:
     """The exercise cell with the course's own answer in it."""
-    return _cell(name, keep="solution")
+    return _cell(name, keep="answer")
 
 
 def starter_cell(name: str) -> str:
@@ -82,30 +82,34 @@ def starter_cell(name: str) -> str:
 
 
 def _cell(name: str, *, keep: str) -> str:
-    """Cut the cell from the exercise file.
+    path = exercise_file(name)
+    return f"{MARKER}{name}\n{cut(path.read_text(encoding='utf-8'), keep=keep, where=str(path))}"
+
+
+def cut(text: str, *, keep: str, where: str) -> str:
+    """Cut the answer or the starter, as `keep` says, from an exercise file's text. Raises CourseError, naming `where`.
 
     The file is the answer. `# BEGIN SOLUTION` … `# END SOLUTION` marks what the learner writes. Lines after
     `# STARTER` in that part, each behind `# | `, stand in its place in the starter, indented as the mark is.
     """
-    path = exercise_file(name)
-    lines = [f"{MARKER}{name}"]
+    lines = []
     part, indent = "shared", ""
-    for line in path.read_text(encoding="utf-8").rstrip().splitlines():
+    for line in text.rstrip().splitlines():
         mark = line.strip()
         if mark == "# BEGIN SOLUTION" and part == "shared":
-            part = "solution"
+            part = "answer"
             indent = line[: line.index("#")]
-        elif mark == "# STARTER" and part == "solution":
+        elif mark == "# STARTER" and part == "answer":
             part = "starter"
         elif mark == "# END SOLUTION" and part != "shared":
             part = "shared"
         elif part == "starter":
             if not mark.startswith("# |"):
-                raise CourseError(f"{path}: a line between # STARTER and # END SOLUTION lacks '# |': {line!r}")
+                raise CourseError(f"{where}: a line between # STARTER and # END SOLUTION lacks '# |': {line!r}")
             if keep == "starter":
                 lines.append((indent + mark.removeprefix("# |").removeprefix(" ")).rstrip())
         elif part in ("shared", keep):
             lines.append(line)
     if part != "shared":
-        raise CourseError(f"{path}: # BEGIN SOLUTION without # END SOLUTION")
+        raise CourseError(f"{where}: # BEGIN SOLUTION without # END SOLUTION")
     return "\n".join(lines)

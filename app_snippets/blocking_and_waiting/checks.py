@@ -15,13 +15,10 @@ import httpx
 from fastapi import FastAPI
 
 from workbench import clock
-from workbench.answer import FILE, Answer, Held
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import burst
+from workbench.around import burst
+from workbench.clock import until
+from workbench.judge import FILE, Answer, Held, NotYet, Trial, exercise, failure_in_words, ms, require_pings, trial
 from workbench.server import LiveServer, serve
-from workbench.trial import Trial, require_pings, trial
-from workbench.waiting import until
-from workbench.words import failure_in_words
 
 CALLS = 8
 MOST = (

@@ -15,8 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from workbench import clock
-from workbench.answer import FILE, Answer, TookTooLong
-from workbench.judging import NotYet, exercise, ms, quoted
+from workbench.judge import FILE, Answer, NotYet, TookTooLong, exercise, ms, quoted
 from workbench.server import serve
 
 SLOW_START = 0.6  # seconds; half of it is too long to be back after a start

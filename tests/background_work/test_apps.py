@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from workbench.around.services import MailServer, mail_server
+from workbench.clock import until
 from workbench.server import LiveServer, serve
-from workbench.services import MailServer, mail_server
-from workbench.waiting import until
 
 FOLDER = "app_snippets.background_work"
 

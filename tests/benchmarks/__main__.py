@@ -19,10 +19,10 @@ from tests.benchmarks.broadcast import broadcasts
 from tests.benchmarks.soak import a_soak
 from tests.benchmarks.streaming import exports
 from workbench import course
-from workbench.exercises import verdict_on, warm_up
-from workbench.judging import PASSED, exercises_of
-from workbench.record import Message, Record, Scope, recorded
+from workbench.judge import PASSED, exercises_of
+from workbench.judge.verdicts import verdict_on, warm_up
 from workbench.server import serve
+from workbench.server.record import Message, Record, Scope, recorded
 
 RUNS = 30
 APP = "app_snippets.live_laboratory.three_endpoints:app"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbench.load import burst
+from workbench.around import burst
 from workbench.server import serve
 
 FOLDER = "app_snippets.blocking_and_waiting"

@@ -7,8 +7,9 @@ import pytest
 
 from tests.answers import KnownAnswer, known_answers
 from workbench import course
-from workbench.exercises import in_words, verdict_on, warm_up
-from workbench.judging import NOT_YET, PASSED, Exercise, Verdict, exercises_of, find_exercise
+from workbench.judge import NOT_YET, PASSED, Exercise, Verdict, exercises_of, find_exercise
+from workbench.judge.verdicts import verdict_on, warm_up
+from workbench.notebook.cards import in_words
 
 EXERCISES = [one for lesson in course.lessons() for one in exercises_of(lesson.slug)]
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from workbench import course
-from workbench.asgi import ServeError
-from workbench.load import burst
-from workbench.server import serve
+from workbench.around import burst
+from workbench.server import ServeError, serve
 
 NEVER_STARTS = "wrong_lifespan_raises"
 APPS = sorted(

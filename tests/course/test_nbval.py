@@ -10,9 +10,9 @@ import pytest
 
 from tests.answers import known_answers
 from workbench import course
-from workbench.build import build
+from workbench.build.notebooks import build
 from workbench.course import Lesson
-from workbench.judging import exercises_of
+from workbench.judge import exercises_of
 
 
 def nbval(*paths: Path, required: bool = False) -> tuple[int, str]:

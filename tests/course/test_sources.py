@@ -14,9 +14,9 @@ import nbformat
 import pytest
 
 from workbench import course
-from workbench.build import build, main, outputs_digest, says_the_same, sources_differ
+from workbench.build.notebooks import build, main, outputs_digest, says_the_same, sources_differ
 from workbench.course import CourseError, Lesson
-from workbench.judging import exercises_of
+from workbench.judge import exercises_of
 
 LESSONS = pytest.mark.parametrize("lesson", course.lessons(), ids=lambda lesson: lesson.slug)
 APPS = sorted(

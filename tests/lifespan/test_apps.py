@@ -8,10 +8,8 @@ from urllib.parse import quote
 import pytest
 from starlette.datastructures import State
 
-from workbench.asgi import ServeError
-from workbench.load import burst
-from workbench.server import LiveServer, serve
-from workbench.upstream import Reply, upstream
+from workbench.around import Reply, burst, upstream
+from workbench.server import LiveServer, ServeError, serve
 
 FOLDER = "app_snippets.lifespan"
 

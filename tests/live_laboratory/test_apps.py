@@ -7,9 +7,8 @@ import pytest
 import websockets
 
 from workbench import course
-from workbench.asgi import ServeError
-from workbench.load import burst
-from workbench.server import serve
+from workbench.around import burst
+from workbench.server import ServeError, serve
 
 FOLDER = "app_snippets.live_laboratory"
 

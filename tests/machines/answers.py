@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tests.answers import known_answers
 from workbench import course
-from workbench.exercises import in_words, verdict_on, warm_up
-from workbench.judging import NOT_YET, PASSED, Verdict, exercises_of, find_exercise
+from workbench.judge import NOT_YET, PASSED, Verdict, exercises_of, find_exercise
+from workbench.judge.verdicts import verdict_on, warm_up
+from workbench.notebook.cards import in_words
 
 
 @dataclass(frozen=True)

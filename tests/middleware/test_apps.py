@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app_snippets.middleware.layers import PureASGI, WithDispatch, build
-from workbench.load import burst
+from workbench.around import burst
 from workbench.server import LiveServer, serve
 
 FOLDER = "app_snippets.middleware"

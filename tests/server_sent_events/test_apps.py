@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from app_snippets.server_sent_events.sse_client import Event, events, listen
+from workbench.clock import until
 from workbench.server import LiveServer, serve
-from workbench.waiting import until
 
 FOLDER = "app_snippets.server_sent_events"
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from workbench.load import burst
+from workbench.around import Reply, Upstream, burst, upstream
+from workbench.clock import until
 from workbench.server import LiveServer, serve
-from workbench.upstream import Reply, Upstream, upstream
-from workbench.waiting import until
 
 FOLDER = "app_snippets.shared_state"
 

@@ -9,9 +9,9 @@ import json
 import httpx
 import pytest
 
-from workbench.load import burst
+from workbench.around import burst
+from workbench.clock import until
 from workbench.server import LiveServer, serve
-from workbench.waiting import until
 
 FOLDER = "app_snippets.streaming"
 

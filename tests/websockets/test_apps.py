@@ -10,9 +10,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app_snippets.websockets.hub import Hub
-from workbench.load import burst
+from workbench.around import burst
+from workbench.clock import until
 from workbench.server import LiveServer, serve
-from workbench.waiting import until
 
 FOLDER = "app_snippets.websockets"
 LARGE = "𝄞" * 1_900  # 8 kB in UTF-8

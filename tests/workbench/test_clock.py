@@ -10,8 +10,9 @@ import sys
 import pytest
 
 from workbench import clock, course
-from workbench.exercises import in_words, verdict_on
-from workbench.judging import PASSED, find_exercise
+from workbench.judge import PASSED, find_exercise
+from workbench.judge.verdicts import verdict_on
+from workbench.notebook.cards import in_words
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal that stops a process")
 

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI, Request, WebSocket
 
 from workbench import LiveServer, page, serve
-from workbench.sanitizing import sanitized
+from workbench.build.sanitizing import sanitized
 
 PREFIX = {"x-forwarded-context": "/user/x/proxy/8000"}  # as jupyter-server-proxy says it
 

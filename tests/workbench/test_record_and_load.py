@@ -7,10 +7,10 @@ import pytest
 import websockets
 from fastapi import FastAPI, WebSocket
 
-from workbench.claims import ClaimFailed, claim
-from workbench.load import Burst, burst, heartbeat
+from workbench.around import Burst, burst, heartbeat
+from workbench.clock import until
 from workbench.server import serve
-from workbench.waiting import until
+from workbench.show.claims import ClaimFailed, claim
 
 
 def make_app() -> FastAPI:

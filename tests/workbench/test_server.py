@@ -20,8 +20,7 @@ import websockets
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.responses import StreamingResponse
 
-from workbench.asgi import ServeError
-from workbench.server import LiveServer, ServerGivenUp, running, serve
+from workbench.server import LiveServer, ServeError, ServerGivenUp, running, serve
 
 
 @pytest.fixture(autouse=True)
@@ -231,7 +230,7 @@ def test_nothing_is_printed_about_the_threads_that_are_ended() -> None:
         "import time\n"
         "import httpx\n"
         "from fastapi import FastAPI\n"
-        "from workbench import server as bench\n"
+        "from workbench.server import live as bench\n"
         "app = FastAPI()\n"
         "app.get('/')(lambda: time.sleep(0.1))\n"
         "with bench.serve(app) as server:\n"

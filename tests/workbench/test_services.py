@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from workbench.services import mail_server
+from workbench.around.services import mail_server
 
 
 def send(host: str, port: int, to: str) -> None:

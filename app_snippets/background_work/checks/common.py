@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from workbench.answer import FILE
-from workbench.load import Call, burst
+from workbench.around import Call, burst
+from workbench.judge import FILE
 from workbench.server import LiveServer
 
 

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 from unittest.mock import patch
 
-from workbench.waiting import until
+from workbench.clock import until
 
 BEFORE_COMMIT, AFTER_COMMIT, LATER = "before the commit", "after the commit", "later"
 
@@ -86,8 +86,7 @@ def victims(number: int) -> Iterator[list[Victim]]:
 def _main(pipe: Connection, counter: Any) -> None:
     # Forked in the middle of a coroutine: this process has no running loop, whatever the copy of the thread says.
     asyncio._set_running_loop(None)
-    from workbench.answer import load_cell
-    from workbench.judging import find_exercise
+    from workbench.judge import find_exercise, load_cell
     from workbench.server import serve
 
     source, name, environment, point = pipe.recv()

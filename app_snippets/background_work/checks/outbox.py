@@ -25,12 +25,10 @@ from app_snippets.background_work.checks.killing import (
     victims,
 )
 from workbench import clock
-from workbench.answer import Answer, innermost, place_in_words
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call
+from workbench.around import Call
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise, failure_in_words, innermost, ms, place_in_words
 from workbench.server import LiveServer, serve
-from workbench.waiting import until
-from workbench.words import failure_in_words
 
 NAME = "background_work/outbox"
 SOON = 2.0  # seconds for what comes soon, or not at all: the relay looks every 0.05

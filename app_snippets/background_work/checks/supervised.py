@@ -14,12 +14,10 @@ from fastapi import FastAPI, Request
 
 from app_snippets.background_work.checks.common import all_logged, calls, nodes, posted, printed
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call
+from workbench.around import Call
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise, failure_in_words, ms
 from workbench.server import LiveServer
-from workbench.waiting import until
-from workbench.words import failure_in_words
 
 JOB = 0.2  # seconds; so long run a job that nobody may wait for, and one that must be done when the server has stopped
 DRAIN = 0.5  # seconds that the answer gives to running jobs

@@ -15,14 +15,11 @@ from app_snippets.background_work.checks.common import (
     printed,
     told_by,
 )
-from workbench.answer import Answer, Held
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call
+from workbench.around import Call, Reply, Upstream, upstream
+from workbench.around.services import MailServer, mail_server
+from workbench.clock import until
+from workbench.judge import Answer, Held, NotYet, exercise, failure_in_words, ms
 from workbench.server import LiveServer
-from workbench.services import MailServer, mail_server
-from workbench.upstream import Reply, Upstream, upstream
-from workbench.waiting import until
-from workbench.words import failure_in_words
 
 MAIL = 0.3  # seconds that a mail takes in the first trial; who holds the loop for half of it sends the mail there
 SETTLED = 0.6  # seconds in which nothing has happened any more, where something of the answer's goes on for ever

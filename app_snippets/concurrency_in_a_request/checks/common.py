@@ -8,10 +8,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from workbench.load import Call, burst
+from workbench.around import Call, Reply, Upstream, burst
+from workbench.clock import until
 from workbench.server import LiveServer, serve
-from workbench.upstream import Reply, Upstream
-from workbench.waiting import until
 
 AT_MOST = 2.0  # seconds for what comes at once or not at all
 

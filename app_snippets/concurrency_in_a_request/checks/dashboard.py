@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from app_snippets.concurrency_in_a_request.checks.common import Services, called, ended, parsed, some_services
-from workbench.answer import Answer, innermost, place_in_words
-from workbench.judging import NotYet, exercise, ms, quoted
-from workbench.load import Call
+from workbench.around import Call, Reply
+from workbench.clock import until
+from workbench.judge import (
+    Answer,
+    NotYet,
+    error_of,
+    exercise,
+    failure_in_words,
+    innermost,
+    leaves,
+    ms,
+    place_in_words,
+    quoted,
+    said,
+)
 from workbench.server import LiveServer
-from workbench.upstream import Reply
-from workbench.waiting import until
-from workbench.words import error_of, failure_in_words, leaves, said
 
 IN_TIME = 0.6  # seconds for a dashboard: its own budget of 0.3 s, and five times what a call takes on a slow machine
 PATIENCE = 0.15  # seconds in which both calls of a dashboard come; who gives each a BUDGET can wait so long for one

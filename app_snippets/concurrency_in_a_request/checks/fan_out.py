@@ -10,9 +10,8 @@ from typing import Any
 from unittest.mock import patch
 
 from workbench import clock
-from workbench.answer import Answer, innermost, place_in_words
-from workbench.judging import NotYet, exercise, ms, quoted
-from workbench.waiting import until
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise, innermost, ms, place_in_words, quoted
 
 LIMIT = 10
 QUICK, LONG = 0.01, 0.1  # seconds; every tenth id takes long

@@ -15,13 +15,10 @@ from app_snippets.concurrency_in_a_request.checks.common import (
     parsed,
     some_services,
 )
-from workbench.answer import Answer, innermost
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call
+from workbench.around import Call, Reply
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, error_of, exercise, failure_in_words, innermost, leaves, ms, said
 from workbench.server import LiveServer
-from workbench.upstream import Reply
-from workbench.waiting import until
-from workbench.words import error_of, failure_in_words, leaves, said
 
 PATIENCE = 0.3  # seconds in which the three calls of a product come, where they are made side by side
 SOON = 0.3  # seconds that an answer may come later than one in which nothing is missing; what is slow takes 0.6

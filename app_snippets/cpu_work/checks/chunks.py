@@ -21,12 +21,10 @@ from app_snippets.cpu_work.checks.common import (
 )
 from app_snippets.cpu_work.work import is_prime
 from workbench import clock
-from workbench.answer import FILE, Answer
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Burst, burst
+from workbench.around import Burst, burst
+from workbench.clock import until
+from workbench.judge import FILE, Answer, NotYet, exercise, failure_in_words, ms
 from workbench.server import LiveServer
-from workbench.waiting import until
-from workbench.words import failure_in_words
 
 COMPUTES = 0.3  # seconds that a call computes, with as many numbers as that takes here and now
 LONGEST_RUN = 1 / 4  # of the computing, without a turn of the loop; in a right answer 5 ms of 300, in a wrong one most

@@ -17,13 +17,10 @@ from app_snippets.cpu_work.checks.common import (
     primes_between,
     watching_processes,
 )
-from workbench.answer import MODULE, Answer, Held
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call, burst
+from workbench.around import Call, burst
+from workbench.clock import until
+from workbench.judge import MODULE, Answer, Held, NotYet, Trial, exercise, failure_in_words, ms, require_pings, trial
 from workbench.server import LiveServer
-from workbench.trial import Trial, require_pings, trial
-from workbench.waiting import until
-from workbench.words import failure_in_words
 
 CALLS = 4  # at once
 COMPUTES = 0.25  # seconds that each of them computes, with as many numbers as that takes here and now

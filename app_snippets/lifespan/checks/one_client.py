@@ -12,13 +12,9 @@ from typing import Any
 
 import httpx
 
-from workbench.answer import Answer, innermost, place_in_words, where_it_is
-from workbench.asgi import ServeError
-from workbench.judging import NotYet, exercise
-from workbench.load import Call, burst
-from workbench.server import LiveServer, serve
-from workbench.upstream import Reply, Upstream, upstream
-from workbench.words import failure_in_words, said
+from workbench.around import Call, Reply, Upstream, burst, upstream
+from workbench.judge import Answer, NotYet, exercise, failure_in_words, innermost, place_in_words, said, where_it_is
+from workbench.server import LiveServer, ServeError, serve
 
 CALLS = 24
 MOST = 2  # connections for all of them, one after another

@@ -11,12 +11,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from workbench.answer import Answer, innermost, place_in_words, where_it_is
-from workbench.asgi import ServeError
-from workbench.judging import NotYet, exercise
-from workbench.load import burst
-from workbench.server import serve
-from workbench.words import failure_in_words, said
+from workbench.around import burst
+from workbench.judge import Answer, NotYet, exercise, failure_in_words, innermost, place_in_words, said, where_it_is
+from workbench.server import ServeError, serve
 
 NAMES = ["client", "database", "broker"]
 

@@ -10,12 +10,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from workbench import clock
-from workbench.answer import Answer, Held
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call, burst
+from workbench.around import Call, burst
+from workbench.clock import until
+from workbench.judge import Answer, Held, NotYet, exercise, failure_in_words, ms, said
 from workbench.server import LiveServer, serve
-from workbench.waiting import until
-from workbench.words import failure_in_words, said
 
 BUDGET, ATTEMPT, ATTEMPTS, PAUSE = 0.9, 0.3, 5, 0.1  # as the cell has them, in seconds
 IN_BUDGET = 3  # a third attempt may begin after 0.8 s, a fourth after 1.2 s

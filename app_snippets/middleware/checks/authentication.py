@@ -4,8 +4,7 @@ import json
 from dataclasses import dataclass
 
 from app_snippets.middleware.checks.common import NOTHING_SENT, Answered, Door, call, failure, has_dispatch, knock, over
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise
+from workbench.judge import Answer, NotYet, exercise
 from workbench.server import LiveServer
 
 GOOD = {"authorization": "Bearer swordfish"}

@@ -12,10 +12,10 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-from workbench.answer import innermost, place_in_words
-from workbench.record import Request
+from workbench.clock import until
+from workbench.judge import innermost, place_in_words
 from workbench.server import LiveServer
-from workbench.waiting import until
+from workbench.server.record import Request
 
 TIMEOUT = 2.0  # seconds for one call
 OVER = 1.0  # seconds that a request gets to be over on the server, once its answer has come

@@ -4,8 +4,7 @@ import json
 from dataclasses import dataclass
 
 from app_snippets.middleware.checks.common import Answered, call, failure
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise
+from workbench.judge import Answer, NotYet, exercise
 from workbench.server import LiveServer
 
 TOKEN = "Bearer swordfish"

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from time import perf_counter  # the machine's own: no clock that an answer may go by is ahead of it
 
 from app_snippets.middleware.checks.common import OVER, Answered, call, failure, has_dispatch, in_one_task, knock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise, quoted
-from workbench.record import Request
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise, quoted
 from workbench.server import LiveServer
-from workbench.waiting import until
+from workbench.server.record import Request
 
 STREAM = 0.3  # seconds that the rows of /export take
 LATE = 0.4  # seconds that a missing line gets, once its request is over

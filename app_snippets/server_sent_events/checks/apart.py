@@ -21,10 +21,9 @@ from types import FrameType
 from typing import Any
 
 from workbench import clock
-from workbench.answer import FILE, load_cell, place_in_words
-from workbench.asgi import as_asgi
-from workbench.judging import find_exercise
-from workbench.waiting import until
+from workbench.clock import until
+from workbench.judge import FILE, find_exercise, load_cell, place_in_words
+from workbench.server import as_asgi
 
 GRACE = 2  # seconds that uvicorn gives open requests when it is asked to stop
 PATIENCE = 6.0  # seconds for what comes without a wait, or never

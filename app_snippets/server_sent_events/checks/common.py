@@ -8,12 +8,11 @@ from typing import Any
 import httpx
 
 from app_snippets.server_sent_events.sse_client import Event, events
-from workbench import clock, waiting
-from workbench.judging import NotYet
-from workbench.load import Call
-from workbench.record import MARK
+from workbench import clock
+from workbench.around import Call
+from workbench.judge import NotYet, failure_in_words, leaves
 from workbench.server import LiveServer
-from workbench.words import failure_in_words, leaves
+from workbench.server.record import MARK
 
 _numbers = itertools.count(1)
 
@@ -107,7 +106,7 @@ async def heard(
         if isinstance(server, LiveServer) and not found.silent:
             request = found.call.request = next(iter(server.record.marked(mark)), None)
             failed = found.broken or (found.call.status or 0) >= 500  # what was raised is known a moment later
-            await waiting.until(lambda: request is None or request.done is not None, 2.0 if failed else 0.3)
+            await clock.until(lambda: request is None or request.done is not None, 2.0 if failed else 0.3)
     return found
 
 

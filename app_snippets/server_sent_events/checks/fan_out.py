@@ -13,12 +13,10 @@ import httpx
 from app_snippets.server_sent_events.checks.common import Heard, Noted, count, heard, require_stream
 from app_snippets.server_sent_events.sse_client import Event, events
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise
-from workbench.load import Call, look_up
+from workbench.around import Call, look_up
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, error_of, exercise, failure_in_words
 from workbench.server import LiveServer
-from workbench.waiting import until
-from workbench.words import error_of, failure_in_words
 
 PATH, COUNT = "/events", "/listeners"
 FAST = 3  # listeners that read all the time

@@ -9,11 +9,9 @@ from typing import Any
 from app_snippets.server_sent_events.checks.apart import GRACE, Apart, Stopped, apart
 from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise
-from workbench.load import Call, heartbeat
-from workbench.trial import require_pings
-from workbench.waiting import until
+from workbench.around import Call, heartbeat
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise, require_pings
 
 PATH, NAME = "/events", "server_sent_events/graceful_end"
 TRIED = f"two listeners, and SIGTERM to the server, which gives open requests {GRACE} s"

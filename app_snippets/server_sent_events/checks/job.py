@@ -8,7 +8,7 @@ from app_snippets.server_sent_events.checks.common import Heard, count
 from app_snippets.server_sent_events.checks.looks import Looks
 from app_snippets.server_sent_events.sse_client import Event
 from workbench import clock
-from workbench.words import failure_in_words
+from workbench.judge import failure_in_words
 
 LAST = ("end", "failed")
 MORE = 0.5  # seconds that the last step takes longer at the most, until what came before has arrived

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
 from app_snippets.server_sent_events.checks.job import LAST, After, Schedule, Second, number_of, steps_of, what_raised
 from workbench import clock
-from workbench.answer import Answer, Held, where_it_is
-from workbench.judging import NotYet, exercise, quoted
-from workbench.load import Call, Heartbeat, heartbeat
+from workbench.around import Call, Heartbeat, heartbeat
+from workbench.judge import Answer, Held, NotYet, exercise, quoted, require_pings, where_it_is
 from workbench.server import LiveServer
-from workbench.trial import require_pings
 
 PATH = "/events"
 EACH, LONG = 0.02, 0.5  # seconds of a step, and of the last one of a whole run, in which a stream must look at it

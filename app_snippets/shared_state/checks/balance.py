@@ -11,13 +11,11 @@ from typing import Any
 
 from app_snippets.shared_state.checks.common import calls, functions, line_of_the_loop
 from workbench import clock
-from workbench.answer import Answer, Held, where_it_is
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call, burst
-from workbench.record import Request
+from workbench.around import Call, burst
+from workbench.clock import until
+from workbench.judge import Answer, Held, NotYet, error_of, exercise, failure_in_words, leaves, ms, where_it_is
 from workbench.server import LiveServer
-from workbench.waiting import until
-from workbench.words import error_of, failure_in_words, leaves
+from workbench.server.record import Request
 
 EACH = 8  # calls of a kind in a trial
 MOMENT = 0.01  # seconds that the bank takes

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from workbench.answer import FILE, place_in_words
+from workbench.around import Reply, Upstream
+from workbench.clock import until
+from workbench.judge import FILE, place_in_words
 from workbench.server import LiveServer, serve
-from workbench.upstream import Reply, Upstream
-from workbench.waiting import until
 
 MOST = 3.0  # seconds that an event is waited for
 

@@ -7,13 +7,10 @@ import os
 
 from app_snippets.shared_state.checks.common import Kept, Service, calls, functions, service
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise
-from workbench.load import Call, burst
+from workbench.around import Call, Reply, burst
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise, failure_in_words, said
 from workbench.server import LiveServer
-from workbench.upstream import Reply
-from workbench.waiting import until
-from workbench.words import failure_in_words, said
 
 PATH = "/render"
 LONG = 3.0  # seconds that the film takes which nobody waits for

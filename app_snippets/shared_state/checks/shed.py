@@ -7,14 +7,11 @@ from statistics import median
 
 from app_snippets.shared_state.checks.common import Kept, Service, calls, functions, service
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise
-from workbench.load import Burst, Call, burst, heartbeat
-from workbench.record import Request
+from workbench.around import Burst, Call, Reply, burst, heartbeat
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, error_of, exercise, failure_in_words, said
 from workbench.server import LiveServer
-from workbench.upstream import Reply
-from workbench.waiting import until
-from workbench.words import error_of, failure_in_words, said
+from workbench.server.record import Request
 
 PATH = "/quote"
 AT_WORK, IN_LINE, PATIENCE = 4, 4, 0.4

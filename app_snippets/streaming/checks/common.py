@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet
-from workbench.load import Call, look_up
+from workbench.around import Call, look_up
+from workbench.judge import Answer, NotYet
 from workbench.server import LiveServer
 
 

@@ -11,10 +11,8 @@ from collections.abc import AsyncIterator, Iterable
 
 from app_snippets.streaming.checks.common import Streamed, patched, streamed
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise, quoted
+from workbench.judge import Answer, NotYet, exercise, failure_in_words, quoted, said
 from workbench.server import LiveServer
-from workbench.words import failure_in_words, said
 
 PATH = "/orders.csv"
 HEADER = ["customer", "note", "total"]

@@ -9,11 +9,9 @@ from typing import Any
 from app_snippets.streaming.checks.common import Streamed, patched, streamed
 from app_snippets.streaming.checks.csv_export import require_whole
 from workbench import clock
-from workbench.answer import Answer, Held
-from workbench.judging import NotYet, exercise, ms, quoted
-from workbench.load import Heartbeat, burst, heartbeat
+from workbench.around import Heartbeat, burst, heartbeat
+from workbench.judge import Answer, Held, NotYet, exercise, ms, quoted, require_pings
 from workbench.server import LiveServer
-from workbench.trial import require_pings
 
 PATH = "/readings"
 ROWS, EACH = 6, 0.06  # rows, and seconds that the archive takes for each

@@ -9,10 +9,9 @@ from typing import Any
 from app_snippets.streaming.checks.common import Streamed, endpoint, patched, streamed
 from app_snippets.streaming.checks.csv_export import require_whole
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise
 from workbench.server import LiveServer
-from workbench.waiting import until
 
 PATH = "/rows"
 CLOSING = 0.02  # seconds that it takes to close a session

@@ -21,9 +21,8 @@ from app_snippets.thread_limits.checks.common import (
     warm_up,
     watching_the_loop,
 )
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Burst, Call, burst
+from workbench.around import Burst, Call, burst
+from workbench.judge import Answer, NotYet, exercise, ms
 from workbench.server import LiveServer, serve
 
 CALLS = 60  # slow calls in flight

@@ -11,10 +11,9 @@ from types import FrameType
 from typing import Any
 
 from workbench import clock
-from workbench.answer import FILE, place_in_words
-from workbench.load import Call
+from workbench.around import Call
+from workbench.judge import FILE, error_of, failure_in_words, place_in_words
 from workbench.server import LiveServer
-from workbench.words import error_of, failure_in_words
 
 
 def warm_up() -> None:

@@ -13,12 +13,10 @@ from fastapi import FastAPI
 
 from app_snippets.thread_limits.checks.common import at_work, failure, frames_in_the_cell, in_loop, warm_up
 from workbench import clock
-from workbench.answer import Answer, Held
-from workbench.judging import NotYet, exercise, ms
-from workbench.load import Call, Heartbeat, burst, heartbeat
+from workbench.around import Call, Heartbeat, burst, heartbeat
+from workbench.clock import until
+from workbench.judge import Answer, Held, NotYet, exercise, ms, require_pings
 from workbench.server import LiveServer, serve
-from workbench.trial import require_pings
-from workbench.waiting import until
 
 DEADLINE = 0.5  # seconds that the cell gives an export
 ROWS, ROW = 100, 0.02  # of the large export, and seconds that the warehouse takes for each: 2 s in all

@@ -11,9 +11,9 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from workbench.judging import NotYet
-from workbench.record import WebSocketMessage
+from workbench.judge import NotYet
 from workbench.server import LiveServer
+from workbench.server.record import WebSocketMessage
 
 
 @dataclass

@@ -8,10 +8,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from app_snippets.websockets.checks.common import Peer, conversation, last_error, peer
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise, quoted
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise, quoted
 from workbench.server import LiveServer
-from workbench.waiting import until
 
 PATH = "/news"
 PATIENCE = 0.5  # seconds until the token must be there, as in the cell

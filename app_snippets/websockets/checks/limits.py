@@ -5,10 +5,9 @@ import contextlib
 
 from app_snippets.websockets.checks.common import Peer, conversation, last_error, peer
 from workbench import clock
-from workbench.answer import Answer
-from workbench.judging import NotYet, exercise, quoted
+from workbench.clock import until
+from workbench.judge import Answer, NotYet, exercise, quoted
 from workbench.server import LiveServer
-from workbench.waiting import until
 
 PATH = "/shout"
 SILENCE, EVERY = 0.6, 0.2  # seconds: IDLE and EVERY of the cell

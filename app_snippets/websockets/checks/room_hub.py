@@ -6,11 +6,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from app_snippets.websockets.checks.common import Peer, conversation, errors, last_error, peer, tracebacks
-from workbench.answer import FILE, Answer
-from workbench.judging import NotYet, exercise, quoted
-from workbench.load import burst
+from workbench.around import burst
+from workbench.clock import until
+from workbench.judge import FILE, Answer, NotYet, exercise, quoted
 from workbench.server import LiveServer
-from workbench.waiting import until
 
 RED, BLUE = "/rooms/red", "/rooms/blue"
 LARGE = "x" * 64_000

@@ -2,14 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench import course
 
-if TYPE_CHECKING:
-    from workbench.answer import Answer
-
-    Check = Callable[["Answer"], Awaitable[str]]
+Check = Callable[[Any], Awaitable[str]]  # of an Answer, which is one floor up
 
 NOT_ATTEMPTED, NOT_YET, PASSED = "not attempted", "not yet", "passed"
 FORKSERVER_FOLDER = "WORKBENCH_FORKSERVER_FOLDER"  # a variable of the environment: where its temporary files are
@@ -58,7 +55,7 @@ class Exercise:
     asks_for: str
     hints: tuple[str, ...]
     deadline: float
-    check: "Check" = field(repr=False)
+    check: Check = field(repr=False)
 
     @property
     def label(self) -> str:
@@ -69,7 +66,7 @@ class Exercise:
 _registry: dict[str, Exercise] = {}
 
 
-def exercise(title: str, *, asks_for: str, hints: list[str], deadline: float = 10.0) -> "Callable[[Check], Check]":
+def exercise(title: str, *, asks_for: str, hints: list[str], deadline: float = 10.0) -> Callable[[Check], Check]:
     """Declare an exercise: the decorated coroutine judges an answer.
 
     It is called with an `Answer` in a process of its own, drives it, and returns the sentence of a pass or
@@ -78,7 +75,7 @@ def exercise(title: str, *, asks_for: str, hints: list[str], deadline: float = 1
     deadline: seconds after which the process is ended, whatever the answer does.
     """
 
-    def declare(check: "Check") -> "Check":
+    def declare(check: Check) -> Check:
         slug = check.__module__.split(".")[1]  # app_snippets.<slug>.checks, or a module in that package
         name = f"{slug}/{check.__name__}"
         siblings = [known for known in _registry if known.startswith(f"{slug}/") and known != name]

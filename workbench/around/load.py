@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import h11
 
 from workbench import clock
-from workbench.record import MARK, Request
-from workbench.server import LiveServer
-from workbench.waiting import until
+from workbench.clock import until
+from workbench.server.live import LiveServer
+from workbench.server.record import MARK, Request
 
 MOST = 500  # calls in one burst
 PATIENCE = 2.0  # seconds that the record gets to know the end of a request whose answer has come

@@ -10,9 +10,9 @@ import shutil
 
 from fastapi import FastAPI
 
-from workbench import judge  # noqa: F401
-from workbench.judging import FORKSERVER_FOLDER
-from workbench.server import serve
+from workbench.judge import process as judge  # noqa: F401
+from workbench.judge.exercise import FORKSERVER_FOLDER
+from workbench.server.live import serve
 
 
 async def _rehearse() -> None:

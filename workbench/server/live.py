@@ -24,11 +24,12 @@ from typing import Any
 import httpx
 import uvicorn
 
-from workbench import clock, logs
-from workbench.asgi import ServeError, as_asgi, with_pages
-from workbench.prompt_server import PromptServer
-from workbench.record import ASGIApp, Message, Receive, Record, Scope, Send, recorded
-from workbench.threads import join_all, let_end_quietly, raise_in
+from workbench import clock
+from workbench.server import logs
+from workbench.server.asgi import ServeError, as_asgi, with_pages
+from workbench.server.prompt_server import PromptServer
+from workbench.server.record import ASGIApp, Message, Receive, Record, Scope, Send, recorded
+from workbench.server.threads import join_all, let_end_quietly, raise_in
 
 # AnyIO imports this at the first `def` endpoint otherwise, which would hold a loop that we watch.
 importlib.import_module("anyio._backends._asyncio")

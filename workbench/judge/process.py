@@ -19,9 +19,9 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 
 from workbench import clock
-from workbench.answer import Answer, TookTooLong, innermost, place_in_words, where_it_is
-from workbench.judging import NOT_YET, PASSED, Exercise, NotYet, Verdict, find_exercise
-from workbench.server import running
+from workbench.judge.answer import Answer, TookTooLong, innermost, place_in_words, where_it_is
+from workbench.judge.exercise import NOT_YET, PASSED, Exercise, NotYet, Verdict, find_exercise
+from workbench.server.live import running
 
 PRINTED_LINES = 8
 SIGN = 0.25  # seconds between two signs of life

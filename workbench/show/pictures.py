@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workbench.load import Burst
-from workbench.record import Lag
+from workbench.around.load import Burst
+from workbench.server.record import Lag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

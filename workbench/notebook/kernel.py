@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from workbench import course, server
+from workbench import course
+from workbench.server import live as server
 
 TICK = 0.2  # seconds after which an interrupt reaches a cell that awaits
 PATIENCE = 2.0  # seconds that threads and tasks get to end by themselves in `finish`
@@ -99,10 +100,10 @@ def _starter(name: str) -> str:
 def _prepare_judge(_: Any) -> None:
     """Warm the judge up once an exercise has been changed, while the learner reaches for the check."""
     if _kernel.attempted and not _kernel.judge_warm:
-        from workbench import exercises
+        from workbench.judge import verdicts
 
         _kernel.judge_warm = True
-        exercises.warm_up()
+        verdicts.warm_up()
 
 
 def cell_of(name: str) -> str | None:

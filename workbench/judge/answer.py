@@ -14,10 +14,10 @@ from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 from workbench import clock, course
-from workbench.asgi import ServeError
-from workbench.judging import Exercise, NotYet, quoted
-from workbench.server import LiveServer, running, serve
-from workbench.waiting import until
+from workbench.clock import until
+from workbench.judge.exercise import Exercise, NotYet, quoted
+from workbench.server.asgi import ServeError
+from workbench.server.live import LiveServer, running, serve
 
 FILE = "your cell"  # the answer's file name in tracebacks
 MODULE = "answer"

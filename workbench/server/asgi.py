@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from uvicorn.importer import ImportFromStringError, import_from_string
 
-from workbench.record import ASGIApp, Receive, Scope, Send
+from workbench.server.record import ASGIApp, Receive, Scope, Send
 
 CONTEXT = b"x-forwarded-context"  # where jupyter-server-proxy says below which path it serves an app
 STATIC = "/static-offline-docs"  # of fastapi-offline

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from workbench.judging import MARKS
+from workbench.judge.exercise import MARKS
 
 CELL_TIMEOUT = 60.0  # seconds, in place of nbval's 2000
 VERDICT = re.compile(rf"[{''.join(MARKS.values())}] \d+\.\d+ .+: ")
@@ -24,7 +24,7 @@ PROPERTY = "exercise"  # of a report: the notebook's file name, and the verdict'
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give nbval the course's settings, where the command line does not say otherwise."""
-    from workbench.sanitizing import PATTERNS_FILE
+    from workbench.build.sanitizing import PATTERNS_FILE
 
     _apart_from_the_learners_progress(config)
     option = config.option
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_copy(notebook: Any) -> bool:
-    from workbench.build import digest
+    from workbench.build.notebooks import digest
 
     lesson = notebook.metadata.get("lesson")
     if lesson is None:  # not a notebook of this course: nbval's own rules hold

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from workbench.server import LiveServer, serve
+from workbench.server.live import LiveServer, serve
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from workbench.answer import Answer, Held
-from workbench.judging import NotYet
-from workbench.load import Burst, Heartbeat, burst, heartbeat
-from workbench.server import LiveServer
+from workbench.around.load import Burst, Heartbeat, burst, heartbeat
+from workbench.judge.answer import Answer, Held
+from workbench.judge.exercise import NotYet
+from workbench.server.live import LiveServer
 
 
 @dataclass

@@ -25,9 +25,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from workbench import course
+from workbench.build.sanitizing import sanitized
 from workbench.course import CourseError, Lesson
-from workbench.judging import Exercise, exercises_of
-from workbench.sanitizing import sanitized
+from workbench.judge.exercise import Exercise, exercises_of
 
 CELL_TIMEOUT = 60  # seconds
 
@@ -214,7 +214,3 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,7 @@ import json
 import os
 from pathlib import Path
 
-from workbench.server import LiveServer
+from workbench.server.live import LiveServer
 
 
 def page(server: LiveServer, path: str = "/", *, height: int = 420) -> None:

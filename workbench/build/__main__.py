@@ -1,0 +1,7 @@
+"""`python -m workbench.build`."""
+
+import sys
+
+from workbench.build.notebooks import main
+
+sys.exit(main())
