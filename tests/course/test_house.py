@@ -33,13 +33,25 @@ def test_binder_installs_the_same_pins() -> None:
     assert (ROOT / "binder/requirements.txt").read_bytes() == (ROOT / "requirements.txt").read_bytes()
 
 
-def test_every_requirement_is_pinned() -> None:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if line and not line.startswith((" ", "#"))]
-    assert len(pins) > 50
-    assert all(re.match(r"[\w.\-\[\],]+==\S+", line) for line in pins)
-    for name in ("jupyterlab", "fastapi", "uvicorn", "httpx", "nest-asyncio", "websockets", "nbval"):
-        assert any(line.startswith(f"{name}==") for line in pins), name
+def pins(name: str) -> list[str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith((" ", "#"))]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned(name: str) -> None:
+    assert len(pins(name)) > 50
+    assert all(re.match(r"[\w.\-\[\],]+==\S+", line) for line in pins(name))
+    for package in ("jupyterlab", "fastapi", "uvicorn", "httpx", "nest-asyncio", "websockets", "nbval"):
+        assert any(line.startswith(f"{package}==") for line in pins(name)), package
+
+
+def test_what_a_learner_gets_is_part_of_what_proves_it_and_holds_no_tool_of_proof() -> None:
+    learners, proof = set(pins("requirements.txt")), set(pins("requirements-dev.txt"))
+    assert learners < proof
+    tools = ("jupyter-repo2docker", "mypy", "playwright", "psutil", "pytest-xdist", "ruff", "uv")
+    extra = {line.partition("==")[0] for line in proof - learners}
+    assert extra >= {*tools}
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:

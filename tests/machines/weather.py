@@ -207,13 +207,13 @@ def on_python(version: str, executable: str) -> Weather:
             raise NotHere("uv is not installed")
         for command in (
             [uv, "venv", "--quiet", "--allow-existing", "--python", executable, str(made)],
-            [uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(root / "requirements.txt")],
+            [uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(root / "requirements-dev.txt")],
         ):
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 raise NotHere(f"{' '.join(command[:3])} failed: {done.stderr.strip().splitlines()[-1]}")
         # the copy of the course is not installed there, so that pytest must be told of its plugin
-        yield Launch(folder, python=str(python), environment={"PYTEST_ADDOPTS": "-p workbench.pytest_plugin"})
+        yield Launch(folder, python=str(python), environment={"PYTEST_ADDOPTS": "-p workbench.build.pytest_plugin"})
 
     weather.__doc__ = f"Python {version}."
     return weather
