@@ -334,7 +334,7 @@ async def burst(answer: Answer) -> str:
             diagnosis="The figures are not the seconds that each call took. Read time.perf_counter() before and after "
             "the call, in seconds.",
         )
-    return f"{CALLS} calls at once in {wall:.2f} s, each with its own latency."
+    return f"{CALLS} calls in {wall:.2f} s, most of them at once, and each with its own latency."
 
 
 def _spread(seconds: list[float]) -> float:

@@ -173,10 +173,12 @@ async def _crowd(server: LiveServer, service: LiveServer, exchange: Exchange, ou
     paths = [f"/quotes/{number}" for number in range(CALLS)]
     quotes = asyncio.create_task(burst(server, paths, CALLS, timeout=HANG))
     await all_stand_still(ours, lambda: _arrived(server) >= CALLS, lambda: (_arrived(server), exchange.in_flight))
-    total, borrowed, waiting = await _common_limiter(server)
-    threads, limiters = _threads_in_the_cell(), _limiters_in_use()
+    probes: dict[str, Call] = {}
     async with watching_the_loop(server) as looks:
-        probes = {call.path: call for call in (await burst(server, PROBES, len(PROBES), timeout=PATIENCE)).calls}
+        total, borrowed, waiting = await _common_limiter(server)
+        threads, limiters = _threads_in_the_cell(), _limiters_in_use()
+        if not held_at(looks):  # if it is, nobody would be answered
+            probes = {call.path: call for call in (await burst(server, PROBES, len(PROBES), timeout=PATIENCE)).calls}
     assert service.loop is not None
     service.loop.call_soon_threadsafe(exchange.opened.set)
     crowd = Crowd(probes, held_at(looks), None, exchange.peak, threads, limiters, total, borrowed, waiting)
