@@ -1,5 +1,6 @@
 """E3: a bound on those at work, a bound on those in line, and a deadline for the line."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -88,9 +89,16 @@ class _Trials:
             )
 
     async def crowd(self) -> int:
-        """All of them come before anybody is served. Returns how many were refused."""
+        """All of them come, and then a ping, before anybody is served. Returns how many were refused."""
+        pinged = asyncio.Event()
+        all_there = self.all_there(CROWD)
+        calling = asyncio.create_task(
+            self.call(CROWD, Kept(SHORT, QUOTE, ready=lambda: all_there() and pinged.is_set()))
+        )
+        await until(lambda: calling.done() or all_there(), TIMEOUT)
         async with heartbeat(self.server, timeout=TIMEOUT) as beat:
-            result = await self.call(CROWD, Kept(SHORT, QUOTE, ready=self.all_there(CROWD)))
+            pinged.set()
+            result = await calling
         self.require_peak(CROWDED)
         if any("503" in failure for failure in beat.failures):
             raise NotYet(
