@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import httpx
+from httpx import AsyncClient, RemoteProtocolError, Response
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Event:
     at: float = field(default_factory=time.perf_counter, repr=False)
 
 
-async def events(response: httpx.Response) -> AsyncIterator[Event]:
+async def events(response: Response) -> AsyncIterator[Event]:
     rest, fields, last_id = "", dict[str, list[str]](), response.request.headers.get("last-event-id", "")
     async for piece in response.aiter_text():
         *lines, rest = re.split(r"\r\n|\n|\r(?!$)", rest + piece)
@@ -33,21 +33,14 @@ async def events(response: httpx.Response) -> AsyncIterator[Event]:
             fields = {}
 
 
-async def listen(
-    client: httpx.AsyncClient, path: str, *, until: str = "end", connections: int = 1, into: list[Event] | None = None
-) -> list[Event]:
-    """The events up to `until`, over so many connections at most, each going on after the last id.
-
-    into: a list to put them in, for a caller that looks at it meanwhile.
-    """
-    got = [] if into is None else into
+async def listen(client: AsyncClient, path: str, got: list[Event], until: str = "end", connections: int = 1) -> None:
+    """Put the events up to `until` into `got`, over so many connections at most, each going on after the last id."""
     for number in range(connections):
         await asyncio.sleep(0.3 if number else 0)
         headers = {"last-event-id": got[-1].id} if got and got[-1].id else {}
-        with contextlib.suppress(httpx.RemoteProtocolError):
+        with contextlib.suppress(RemoteProtocolError):
             async with client.stream("GET", path, headers=headers) as response:
                 async for event in events(response):
                     got.append(event)
                     if event.kind == until:
-                        return got
-    return got
+                        return
