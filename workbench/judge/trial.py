@@ -21,7 +21,7 @@ async def trial(answer: Answer, server: LiveServer, path: str | list[str], n: in
     """`n` calls at once, and what came of them."""
     with answer.watched(server) as held:
         async with heartbeat(server) as beat:
-            result = await burst(server, path, n, timeout=6)
+            result = await burst(server, path, n, timeout=8)
     return Trial(result, beat, held)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -223,13 +224,22 @@ def _noting_what_is_sent() -> Iterator[list[Callable[..., Any]]]:
         yield sent
 
 
+def _can_be_sent(function: Any) -> bool:
+    """Whether it can be pickled. What Python says of one that cannot is another sentence in each version."""
+    try:
+        pickle.dumps(function)
+    except Exception:
+        return False
+    return True
+
+
 def _unpicklable(error: NotYet, sent: list[Callable[..., Any]]) -> NotYet:
     """The same verdict, with the diagnosis for what cannot be sent, where that is what happened."""
     verdict = error.verdict
     said = f"{verdict.seen} {verdict.diagnosis}"
-    if "BrokenProcessPool" not in said and "pickle" not in said.lower():
-        return error
     function = sent[-1] if sent else None
+    if "BrokenProcessPool" not in said and "pickle" not in said.lower() and _can_be_sent(function):
+        return error
     name = getattr(function, "__qualname__", "")
     if inspect.iscoroutinefunction(function):
         why = (
