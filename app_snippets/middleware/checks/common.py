@@ -166,7 +166,7 @@ def failure(answered: Answered) -> dict[str, str]:
     line = place_in_words(innermost(error.__traceback__))
     return {
         "seen": f"{answered}"[:120] + (f", {line}" if line else ""),
-        "diagnosis": f"The request ended with {named}. Mend that first.",
+        "diagnosis": f"The request ended with {named}. Fix that first.",
     }
 
 

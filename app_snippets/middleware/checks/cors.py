@@ -86,7 +86,7 @@ def _listed(answered: Answered, header: str) -> set[str]:
     "CORS for two pages",
     asks_for="app",
     hints=[
-        "Before a request with an authorization header, the browser asks with OPTIONS, and that bears no token. Who "
+        "Before a request with an authorization header, the browser asks with OPTIONS, and that carries no token. Who "
         "has to answer it, and who may not see it?",
         "The layer that is added last is the outermost. With credentials, which value may allow_origins not have, and "
         "what has to be in allow_methods and allow_headers?",
@@ -215,11 +215,11 @@ class _Pages:
         if preflight.status == 401 and preflight.all("access-control-allow-origin"):
             return (
                 "Your CORS layer adds its headers, and lets the preflight through to Authentication, which refuses "
-                "it: a preflight bears no token. The layer has to answer every preflight itself."
+                "it: a preflight carries no token. The layer has to answer every preflight itself."
             )
         if preflight.status == 401:
             return (
-                "A preflight bears no token, so Authentication refused it before CORS was asked. The layer that is "
+                "A preflight carries no token, so Authentication refused it before CORS was asked. The layer that is "
                 "added last is the outermost: CORS has to be outside of Authentication."
             )
         if preflight.status in (404, 405):

@@ -130,7 +130,7 @@ class _Trials:
                     tried=tried,
                     expected="a header `x-request-id` in the answer",
                     seen=f"{len(given)} of them" if len(given) != 1 else "an empty one",
-                    diagnosis="The answer bears no id, so that a caller has nothing to quote. The message "
+                    diagnosis="The answer has no id, so that a caller has nothing to quote. The message "
                     "`http.response.start` carries the headers: wrap `send`, and add yours there."
                     if len(given) != 2
                     else "The header is there twice. `http.response.start` comes once: add it to that message only.",
@@ -158,7 +158,7 @@ class _Trials:
             )
         else:
             why = (
-                "The answer bears one id and the code inside sees another one. One request, one id: make it once, "
+                "The answer has one id and the code inside sees another one. One request, one id: make it once, "
                 "keep it in a local variable."
             )
         raise NotYet(
@@ -192,7 +192,7 @@ class _Trials:
                 seen=f"`id={line.id[:40]}`",
                 diagnosis="log_request() reads `request_id`, and the variable was reset before. Log first, reset after."
                 if line.id == "-"
-                else "The line bears an id, and not the one of its request.",
+                else "The line has an id, but not that of its request.",
             )
         if line.status != status:
             raise NotYet(
@@ -367,7 +367,7 @@ async def _require_reset(answer: Answer) -> None:
                 tried=f"`GET {path}` from a task that then goes on, as a test does with httpx.ASGITransport",
                 expected=f"`request_id` is {quoted(before)} again",
                 seen=f"it is {quoted(after, 40)}",
-                diagnosis="The variable was set and not reset: what the same task does next bears the id of a request "
+                diagnosis="The variable was set and not reset: what the same task does next has the id of a request "
                 "that is over. `token = request_id.set(id)`, and `request_id.reset(token)` at the end."
                 if path == "/id"
                 else "After a request that went well the variable is reset, after one that raised it is not. The reset "
