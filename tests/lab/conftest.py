@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,11 +47,12 @@ def any_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @contextlib.contextmanager
 def _lab(folder: Path, *options: str) -> Iterator[Lab]:
     shutil.copytree(course.NOTEBOOKS, folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    process, running = start_lab(folder, *options)
-    yield running
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:  # it waits for its kernels, and so much patience is not what is tested
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="lab-") as runtime:  # a short name: that of a socket has a hundred letters
+        process, running = start_lab(folder, Path(runtime), *options)
+        yield running
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:  # it waits for its kernels, and so much patience is not what is tested
+            process.kill()
+            process.wait()

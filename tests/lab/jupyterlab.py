@@ -1,21 +1,21 @@
 """Starting a real JupyterLab, and using it through a real browser."""
 
+import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
 from playwright.sync_api import Browser, Page, Request
 
 from workbench import course
+from workbench.build.kernels import TRANSPORT
 
 ARTIFACTS = course.ROOT / "test-artifacts"
 LOOK = 200  # milliseconds between two looks at a page: without it there is one for each frame that is drawn
@@ -43,40 +43,42 @@ class Lab:
     folder: Path
 
 
-def start_lab(folder: Path, *options: str) -> tuple["subprocess.Popen[bytes]", Lab]:
-    """Start JupyterLab in `folder`, away from the user's own configuration."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def start_lab(folder: Path, runtime: Path, *options: str) -> tuple["subprocess.Popen[bytes]", Lab]:
+    """Start JupyterLab in `folder`, away from the user's own configuration.
+
+    Its kernels talk through files in `runtime`, and it takes the first free port from 8888 on and tells it
+    there: a port that a test picked for it could be gone by the time it is bound.
+    """
     token = secrets.token_hex(16)
     settings = folder / ".settings"
     settings.mkdir()
     (settings / "overrides.json").write_text(json.dumps(SETTINGS))
-    base = next((one.partition("=")[2] for one in options if "base_url" in one), "/")
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(folder / ".config"),
         "JUPYTER_DATA_DIR": str(folder / ".data"),
+        "JUPYTER_RUNTIME_DIR": str(runtime),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / ".user-settings"),
     }
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"),
-        *("--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"),
-        *("--LabApp.expose_app_in_browser=True", f"--LabApp.app_settings_dir={settings}", *options),
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"),
+        *(f"--ConnectionFileMixin.transport={TRANSPORT}", f"--IdentityProvider.token={token}"),
+        *(f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"),
+        *(f"--LabApp.app_settings_dir={settings}", *options),
     ]
     with (folder / "jupyterlab.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}{base}"
     deadline = time.monotonic() + 60
     while True:
-        try:
+        with contextlib.suppress(OSError, ValueError):
+            told = json.loads((runtime / f"jpserver-{process.pid}.json").read_text())
+            url = f"http://127.0.0.1:{told['port']}{told['base_url']}"
             urllib.request.urlopen(f"{url}api?token={token}", timeout=2).close()
             return process, Lab(url, token, folder)
-        except (URLError, ConnectionError, TimeoutError):
-            if time.monotonic() > deadline or process.poll() is not None:
-                process.kill()
-                pytest.fail((folder / "jupyterlab.log").read_text())
-            time.sleep(0.2)
+        if time.monotonic() > deadline or process.poll() is not None:
+            process.kill()
+            pytest.fail((folder / "jupyterlab.log").read_text())
+        time.sleep(0.2)
 
 
 @dataclass

@@ -7,11 +7,11 @@ from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from workbench import course
+from workbench.build.kernels import config, kernel_manager
 
 IMPORTS = "import asyncio, socket, threading, time\nfrom workbench import *"
 
@@ -19,7 +19,7 @@ IMPORTS = "import asyncio, socket, threading, time\nfrom workbench import *"
 def run_cells(*cells: str) -> list[str]:
     """Run the cells in a new kernel; the plain text of each one's outputs."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=60, kernel_name="python3", config=config()).execute()
     return ["".join(map(_text, cell.outputs)) for cell in notebook.cells]
 
 
@@ -70,22 +70,17 @@ def test_an_exercise_in_its_three_states() -> None:
     before, _, untouched, _, passed = run_cells(f"{IMPORTS}\n{CHECK}", STARTER, CHECK, ANSWER, CHECK)
     assert before.startswith("○ 0.2 Measure a burst: not attempted. Run the cell above first")
     assert untouched.startswith("○ 0.2 Measure a burst: not attempted. Change the cell above")
-    assert passed.startswith("✔ 0.2 Measure a burst: passed. 8 calls at once")
+    assert passed.startswith("✔ 0.2 Measure a burst: passed. 8 calls in ")
     wrong = failure_of(IMPORTS, ANSWER.replace("return await", "await"), CHECK)
     assert "the card above says why" in wrong
 
 
-def test_a_cell_that_does_not_even_run_is_judged_all_the_same() -> None:
+def test_a_cell_that_does_not_even_run_is_judged_all_the_same(kernel: Any) -> None:
     broken = f"{course.MARKER}{NAME}\nasync def burst(:"
-    kernel, client = start_new_kernel()
-    try:
-        for cell in (IMPORTS, broken):
-            client.execute_interactive(cell, timeout=30, stop_on_error=False, output_hook=lambda message: None)
-        outputs: list[Any] = []
-        client.execute_interactive(CHECK, timeout=30, output_hook=outputs.append)
-    finally:
-        client.stop_channels()
-        kernel.shutdown_kernel(now=True)
+    _, client = kernel
+    client.execute_interactive(broken, timeout=30, stop_on_error=False, output_hook=lambda message: None)
+    outputs: list[Any] = []
+    client.execute_interactive(CHECK, timeout=30, output_hook=outputs.append)
     error = next(one["content"] for one in outputs if one["msg_type"] == "error")
     assert error["ename"] == "NotYet"
     assert "Python cannot read the cell" in error["evalue"]
@@ -115,11 +110,17 @@ def test_a_wrong_name_is_answered_with_the_right_ones() -> None:
 
 @pytest.fixture
 def kernel() -> Iterator[Any]:
-    manager, client = start_new_kernel()
-    client.execute_interactive(IMPORTS, timeout=30)
-    yield manager, client
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    manager = kernel_manager(kernel_name="python3")
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        client.execute_interactive(IMPORTS, timeout=30)
+        yield manager, client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts there are events, not signals")

@@ -25,6 +25,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from workbench import course
+from workbench.build.kernels import config
 from workbench.build.sanitizing import sanitized
 from workbench.course import CourseError, Lesson
 from workbench.judge.exercise import Exercise, exercises_of
@@ -115,6 +116,7 @@ def execute(lesson: Lesson, notebook: nbformat.NotebookNode) -> None:
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
+        config=config(),
         resources={"metadata": {"path": str(course.NOTEBOOKS)}},
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -11,9 +11,11 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import nbval.kernel
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
+from workbench.build.kernels import kernel_manager
 from workbench.judge.exercise import MARKS
 
 CELL_TIMEOUT = 60.0  # seconds, in place of nbval's 2000
@@ -26,7 +28,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give nbval the course's settings, where the command line does not say otherwise."""
     from workbench.build.sanitizing import PATTERNS_FILE
 
-    _apart_from_the_learners_progress(config)
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    patch.setattr(nbval.kernel, "KernelManager", kernel_manager)
+    _apart_from_the_learners_progress(config, patch)
     option = config.option
     option.nbval_sanitize_with = option.nbval_sanitize_with or str(PATTERNS_FILE)
     if option.nbval_kernel_name is None:
@@ -35,13 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
         option.nbval_cell_timeout = CELL_TIMEOUT
 
 
-def _apart_from_the_learners_progress(config: pytest.Config) -> None:
+def _apart_from_the_learners_progress(config: pytest.Config, patch: pytest.MonkeyPatch) -> None:
     """What passes or fails under pytest neither reads nor changes what the learner has done."""
     folder = tempfile.TemporaryDirectory()
     config.add_cleanup(folder.cleanup)
-    patch = pytest.MonkeyPatch()
     patch.setenv("WORKBENCH_PROGRESS", str(Path(folder.name) / "progress.json"))
-    config.add_cleanup(patch.undo)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
