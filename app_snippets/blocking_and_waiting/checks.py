@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from workbench import clock
 from workbench.around import burst
 from workbench.clock import until
-from workbench.judge import FILE, Answer, Held, NotYet, Trial, exercise, failure_in_words, ms, require_pings, trial
+from workbench.judge import FILE, Answer, Held, Probe, Trial, exercise, failure_in_words, ms, require_pings, trial
 from workbench.server import LiveServer, serve
 
 CALLS = 8
@@ -36,13 +36,11 @@ def require_answers(seen: Trial, path: str, expected: Any) -> None:
     require_pings(seen.beat, TRIED)
     for call in seen.burst.calls:
         if call.status != 200:
-            raise NotYet(tried=TRIED, expected=f"{CALLS} answers with status 200", **failure_in_words(call))
+            raise Probe(TRIED, f"{CALLS} answers with status 200").saw(**failure_in_words(call))
         if call.json() != expected:
-            raise NotYet(
-                tried=TRIED,
-                expected=f"`{expected}` from `{path}`",
-                seen=f"`{call.body.decode(errors='replace')[:80]}`",
-                diagnosis=f"`{path}` is free of blocking, perhaps, but it no longer answers with what it was given.",
+            raise Probe(TRIED, f"`{expected}` from `{path}`").saw(
+                f"`{call.body.decode(errors='replace')[:80]}`",
+                f"`{path}` is free of blocking, perhaps, but it no longer answers with what it was given.",
             )
 
 
@@ -84,32 +82,26 @@ async def report(answer: Answer) -> str:
             at_once = upstream.record.peak()
             connects_anew = await _connects_anew(server, upstream)
         if any(call.status == 500 for call in seen.burst.calls) and (blocking := _blocking(seen)):
-            raise NotYet(
-                tried=TRIED,
-                expected=f"{CALLS} answers with status 200",
-                seen=f"status 500, after the loop was held at {blocking[0]}",
-                diagnosis="The blocking call was made first, in the loop, and its result was handed on as if it were a "
-                "function: `to_thread(get(url))` calls get itself. Pass the function and its arguments apart: "
-                "`to_thread(get, url)`.",
+            raise Probe(TRIED, f"{CALLS} answers with status 200").saw(
+                f"status 500, after the loop was held at {blocking[0]}",
+                "The blocking call was made first, in the loop, and its result was handed on as if it were a function: "
+                "`to_thread(get(url))` calls get itself. Pass the function and its arguments apart: `to_thread(get, "
+                "url)`.",
             )
         require_answers(seen, "/report", {"orders": orders})
         _require_free_loop(seen, _who_holds)
     if connects_anew:
-        raise NotYet(
-            tried="two reports, one after the other",
-            expected="one connection to the service for both",
-            seen="a connection for each",
-            diagnosis="Nothing sleeps in the loop any more, but the handler builds a new client for each request. That "
-            "takes tens of milliseconds of the processor each time, in which the loop stands still: open one in the "
+        raise Probe("two reports, one after the other", "one connection to the service for both").saw(
+            "a connection for each",
+            "Nothing sleeps in the loop any more, but the handler builds a new client for each request. That takes "
+            "tens of milliseconds of the processor each time, in which the loop stands still: open one in the "
             "lifespan, and share it.",
         )
     if at_once < MOST:
-        raise NotYet(
-            tried=TRIED,
-            expected="most of the calls at the service together",
-            seen=f"at most {at_once} of them, and the last answer after {seen.burst.wall:.2f} s",
-            diagnosis="The loop is free, but the calls still take turns: something lets only a few of them in at a "
-            "time, a lock or one connection for all.",
+        raise Probe(TRIED, "most of the calls at the service together").saw(
+            f"at most {at_once} of them, and the last answer after {seen.burst.wall:.2f} s",
+            "The loop is free, but the calls still take turns: something lets only a few of them in at a time, a lock "
+            "or one connection for all.",
         )
     return f"{CALLS} answers in {seen.burst.wall:.2f} s, longest ping {ms(seen.beat.longest)}."
 
@@ -122,11 +114,9 @@ def _blocking(seen: Trial) -> list[Held]:
 def _require_free_loop(seen: Trial, who: Callable[[list[Held]], str]) -> None:
     """No line of the cell blocks. Raises NotYet."""
     if blocking := _blocking(seen):
-        raise NotYet(
-            tried=TRIED,
-            expected=f"a loop that no line holds for {ms(WAIT / 2)}",
-            seen=f"held for {ms(max(one.seconds for one in blocking))}, and one ping waited {ms(seen.beat.longest)}",
-            diagnosis=who(blocking),
+        raise Probe(TRIED, f"a loop that no line holds for {ms(WAIT / 2)}").saw(
+            f"held for {ms(max(one.seconds for one in blocking))}, and one ping waited {ms(seen.beat.longest)}",
+            who(blocking),
         )
 
 
@@ -154,8 +144,8 @@ def _who_holds(held: list[Held]) -> str:
     if pauses:
         return f"The service is awaited now, but the pause is not: {pauses[0]} stops the thread that the loop lives in."
     return (
-        f"The pause is awaited now, but the service is still asked with a synchronous client: {calls[0]} holds "
-        "the loop for as long as the service takes."
+        f"The pause is awaited now, but the service is still asked with a synchronous client: {calls[0]} holds the "
+        "loop for as long as the service takes."
     )
 
 
@@ -178,21 +168,18 @@ async def dependency(answer: Answer) -> str:
             seen = await trial(answer, server, "/orders", CALLS)
     require_answers(seen, "/orders", {"user": "nobody", "currency": "EUR"})
     if named.status_code != 200 or named.json() != {"user": "grace", "currency": "EUR"}:
-        raise NotYet(
-            tried="`/orders` with the header `token: secret-2`",
-            expected='`{"user": "grace", "currency": "EUR"}`',
-            seen=f"{named.status_code}, `{named.text[:80]}`",
-            diagnosis="The token no longer decides whose account it is. The directory must still be asked, for each "
-            "request: move the call, do not drop it.",
+        raise Probe("`/orders` with the header `token: secret-2`", '`{"user": "grace", "currency": "EUR"}`').saw(
+            f"{named.status_code}, `{named.text[:80]}`",
+            "The token no longer decides whose account it is. The directory must still be asked, for each request: "
+            "move the call, do not drop it.",
         )
     _require_free_loop(seen, functools.partial(_which_dependency, answer))
     if (at_once := max(asking)) < MOST:
-        raise NotYet(
-            tried=TRIED.replace("calls", "calls of /orders"),
-            expected="most of the calls in `look_up` at the same time, in threads",
-            seen=f"at most {at_once} of them, and the last answer after {seen.burst.wall:.2f} s",
-            diagnosis=f"The loop is free, but the calls take turns now: something lets only {at_once} of them in at a "
-            "time."
+        raise Probe(
+            TRIED.replace("calls", "calls of /orders"), "most of the calls in `look_up` at the same time, in threads"
+        ).saw(
+            f"at most {at_once} of them, and the last answer after {seen.burst.wall:.2f} s",
+            f"The loop is free, but the calls take turns now: something lets only {at_once} of them in at a time."
             if at_once
             else "`look_up` is the directory's SDK, which is synchronous and not yours to change. It must still be "
             "asked, for each request, and as it is: in a thread.",
@@ -233,7 +220,7 @@ def _which_dependency(answer: Answer, held: list[Held]) -> str:
         )
     if not asyncio.iscoroutinefunction(answer["get_account"]):
         return (
-            f"`get_account` runs in a worker thread now, but what it depends on does not follow it there: "
+            "`get_account` runs in a worker thread now, but what it depends on does not follow it there: "
             f"`{_coroutine(answer)}` is still on the loop, and {where} holds it."
         )
     if answer.changed("get_user") or answer.changed("look_up"):
@@ -285,31 +272,26 @@ async def lag(answer: Answer) -> str:
         held, lowest = _held_for(server), await _longest_lag(client)
         threads = [one for one in threading.enumerate() if _runs_the_cell(one)]
     if peak > 10 * held:
-        raise NotYet(
-            tried="`GET /bad`, which holds the loop for 250 ms",
-            expected=f"a longest lag of about {held:.2f} s",
-            seen=f"{peak:,.0f} s",
-            diagnosis="The lag is far longer than the loop was ever held. `/lag` answers in seconds: is the difference "
-            "taken from the same clock, and in that unit?",
+        raise Probe("`GET /bad`, which holds the loop for 250 ms", f"a longest lag of about {held:.2f} s").saw(
+            f"{peak:,.0f} s",
+            "The lag is far longer than the loop was ever held. `/lag` answers in seconds: is the difference taken "
+            "from the same clock, and in that unit?",
         )
     if quiet >= allowed:
-        raise NotYet(
-            tried="`GET /ok`, which leaves the loop free",
-            expected=f"a longest lag below {ms(allowed)}",
-            seen=ms(quiet),
-            diagnosis="The monitor counts its own sleep: with a free loop it reports about INTERVAL. The lag is what "
-            "the sleep took beyond what was asked for.",
+        raise Probe("`GET /ok`, which leaves the loop free", f"a longest lag below {ms(allowed)}").saw(
+            ms(quiet),
+            "The monitor counts its own sleep: with a free loop it reports about INTERVAL. The lag is what the sleep "
+            "took beyond what was asked for.",
         )
-    common: dict[str, str] = {
-        "tried": "`GET /bad`, which holds the loop for 250 ms, then `/lag` for a while",
-        "expected": f"a longest lag of {ms(held - INTERVAL)} or more, and it stays",
-    }
+    probe = Probe(
+        "`GET /bad`, which holds the loop for 250 ms, then `/lag` for a while",
+        f"a longest lag of {ms(held - INTERVAL)} or more, and it stays",
+    )
     if peak > held + INTERVAL / 2:
-        raise NotYet(
-            **common,
-            seen=ms(peak),
-            diagnosis="The loop was held for 250 ms, and the monitor tells of more than that: it counts some of its "
-            "own sleep. Take off what it asked for, which is what it sleeps.",
+        raise probe.saw(
+            ms(peak),
+            "The loop was held for 250 ms, and the monitor tells of more than that: it counts some of its own sleep. "
+            "Take off what it asked for, which is what it sleeps.",
         )
     if peak < held - INTERVAL - ALIKE:
         if threads:
@@ -324,12 +306,11 @@ async def lag(answer: Answer) -> str:
             )
         else:
             why = "The monitor runs, but it does not notice: compare the clock before and after its own sleep."
-        raise NotYet(**common, seen=f"at most {ms(peak)}", diagnosis=why)
+        raise probe.saw(f"at most {ms(peak)}", why)
     if lowest < peak:
-        raise NotYet(
-            **common,
-            seen=f"{ms(peak)}, then {ms(lowest)}",
-            diagnosis="The stall is seen and forgotten: only the last value is kept. Keep the longest one.",
+        raise probe.saw(
+            f"{ms(peak)}, then {ms(lowest)}",
+            "The stall is seen and forgotten: only the last value is kept. Keep the longest one.",
         )
     return f"Free loop: {ms(quiet)}. After /bad: {ms(lowest)}."
 
@@ -344,21 +325,16 @@ async def _longest_lag(client: httpx.AsyncClient) -> float:
     try:
         reply = await client.get("/lag")
     except httpx.HTTPError as error:
-        raise NotYet(
-            tried="`GET /lag`",
-            expected="an answer",
-            seen=type(error).__name__,
-            diagnosis="The server does not answer any more: the monitor itself holds the loop. It must await its "
-            "sleep, or nobody else gets a turn.",
+        raise Probe("`GET /lag`", "an answer").saw(
+            type(error).__name__,
+            "The server does not answer any more: the monitor itself holds the loop. It must await its sleep, or "
+            "nobody else gets a turn.",
         ) from None
     try:
         return float(reply.json()["longest"])
     except (ValueError, KeyError, TypeError):
-        raise NotYet(
-            tried="`GET /lag`",
-            expected='JSON with a number, `{"longest": 0.0}`',
-            seen=f"{reply.status_code}, `{reply.text[:80]}`",
-            diagnosis="`/lag` must still answer with the longest delay, in seconds.",
+        raise Probe("`GET /lag`", 'JSON with a number, `{"longest": 0.0}`').saw(
+            f"{reply.status_code}, `{reply.text[:80]}`", "`/lag` must still answer with the longest delay, in seconds."
         ) from None
 
 

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from workbench import clock
-from workbench.judge import FILE, Answer, NotYet, TookTooLong, exercise, ms, quoted
+from workbench.judge import FILE, Answer, NotYet, Probe, TookTooLong, exercise, ms, quoted
 from workbench.server import serve
 
 SLOW_START = 0.6  # seconds; half of it is too long to be back after a start
@@ -144,11 +144,9 @@ async def wait_started(answer: Answer) -> str:
     if error is not None and not good.was_started:
         raise _taken_for_failed("a good app, which starts at once", error)
     if error is not None:
-        raise NotYet(
-            tried="a good app, which starts at once",
-            expected="wait_started returns",
-            seen=f"{type(error).__name__}: {error}",
-            diagnosis=f"The server did start, and wait_started raised {type(error).__name__} all the same.",
+        raise Probe("a good app, which starts at once", "wait_started returns").saw(
+            f"{type(error).__name__}: {error}",
+            f"The server did start, and wait_started raised {type(error).__name__} all the same.",
         )
     if not good.was_started:
         raise _too_early("a good app, which starts at once")
@@ -164,20 +162,18 @@ async def wait_started(answer: Answer) -> str:
     if not slow.was_started:
         raise _too_early(tried)
     if sum(slow.held) > len(slow.held) / 2:
-        raise NotYet(
-            tried=f"{tried}, and to look now and then at what your loop does",
-            expected="a loop that waits, free for others",
-            seen=f"held by your code in {sum(slow.held)} of {len(slow.held)} looks",
-            diagnosis="The pause between two looks holds the loop: in a notebook, everything else stands still "
-            "meanwhile. Await the pause: `await asyncio.sleep(0.01)`.",
+        raise Probe(
+            f"{tried}, and to look now and then at what your loop does", "a loop that waits, free for others"
+        ).saw(
+            f"held by your code in {sum(slow.held)} of {len(slow.held)} looks",
+            "The pause between two looks holds the loop: in a notebook, everything else stands still meanwhile. Await "
+            "the pause: `await asyncio.sleep(0.01)`.",
         )
     if good.late_by > SLOW_START / 2:  # a fixed pause that is long enough for the slow one is twice as late
-        raise NotYet(
-            tried="a good app, which starts at once",
-            expected="wait_started returns soon after the start",
-            seen=f"it returned {good.late_by:.1f} s later",
-            diagnosis="A fixed pause is too long for one app and too short for another. Look again and again, after "
-            "short pauses, and return as soon as it has started.",
+        raise Probe("a good app, which starts at once", "wait_started returns soon after the start").saw(
+            f"it returned {good.late_by:.1f} s later",
+            "A fixed pause is too long for one app and too short for another. Look again and again, after short "
+            "pauses, and return as soon as it has started.",
         )
 
     broken = Started(fails=True)
@@ -187,32 +183,26 @@ async def wait_started(answer: Answer) -> str:
     except TookTooLong as late:
         raise _endless(broken, tried, late) from None
     if error is None:
-        raise NotYet(
-            tried=tried,
-            expected="an error: this server never starts",
-            seen="wait_started returned as if all were well",
-            diagnosis="Whoever called wait_started believes now that the server is up. When its thread has ended and "
-            "it is not started, raise an error.",
+        raise Probe(tried, "an error: this server never starts").saw(
+            "wait_started returned as if all were well",
+            "Whoever called wait_started believes now that the server is up. When its thread has ended and it is not "
+            "started, raise an error.",
         )
     return f"A good start, a slow one, and a failure that was told after {ms(broken.returned_at - broken.began)}."
 
 
 def _taken_for_failed(tried: str, error: BaseException) -> NotYet:
-    return NotYet(
-        tried=tried,
-        expected="wait_started waits, and returns",
-        seen=f"{type(error).__name__}: {error}",
-        diagnosis="A slow start was taken for a failed one. While its thread is alive, the server may yet start.",
+    return Probe(tried, "wait_started waits, and returns").saw(
+        f"{type(error).__name__}: {error}",
+        "A slow start was taken for a failed one. While its thread is alive, the server may yet start.",
     )
 
 
 def _too_early(tried: str) -> NotYet:
-    return NotYet(
-        tried=tried,
-        expected="wait_started returns once server.started is true",
-        seen="it returned before that",
-        diagnosis="The server had not started yet when wait_started returned: a pause of fixed length, or no waiting "
-        "at all. Wait until `server.started` says so.",
+    return Probe(tried, "wait_started returns once server.started is true").saw(
+        "it returned before that",
+        "The server had not started yet when wait_started returned: a pause of fixed length, or no waiting at all. "
+        "Wait until `server.started` says so.",
     )
 
 
@@ -224,14 +214,12 @@ def _endless(started: Started, tried: str, late: TookTooLong) -> NotYet:
         )
     elif not started.thread.is_alive():
         why = (
-            f"This server can never start: its thread ended with SystemExit, which a thread swallows, and "
+            "This server can never start: its thread ended with SystemExit, which a thread swallows, and "
             f"`server.started` stays False for ever. Your code did not notice: {late.where}."
         )
     else:
         why = f"The server had started, and wait_started was not back: {late.where}."
-    return NotYet(
-        tried=tried, expected=f"an answer or an error within {TIME_TO_SAY:g} s", seen="neither", diagnosis=why
-    )
+    return Probe(tried, f"an answer or an error within {TIME_TO_SAY:g} s").saw("neither", why)
 
 
 CALLS = 8
@@ -290,27 +278,20 @@ async def burst(answer: Answer) -> str:
             latencies = _require_seconds(tried, await answer.call(f"{server.url}/same", CALLS, timeout=8))
             wall = clock.now() - start
         if (asked := len(server.record.requests)) != CALLS:
-            raise NotYet(
-                tried=tried,
-                expected=f"{CALLS} requests at the server",
-                seen=f"{asked} requests",
-                diagnosis=f"The server was asked {asked} times: each of the n calls is one GET of the url.",
+            raise Probe(tried, f"{CALLS} requests at the server").saw(
+                f"{asked} requests", f"The server was asked {asked} times: each of the n calls is one GET of the url."
             )
         if built > 2:
-            raise NotYet(
-                tried=tried,
-                expected="one client for all calls",
-                seen=f"{built} clients were built",
-                diagnosis="Each call builds a client of its own. That costs tens of milliseconds of the processor each "
-                "time, which your figures then contain: open one client around the burst.",
+            raise Probe(tried, "one client for all calls").saw(
+                f"{built} clients were built",
+                "Each call builds a client of its own. That costs tens of milliseconds of the processor each time, "
+                "which your figures then contain: open one client around the burst.",
             )
         if (peak := server.record.peak()) < MOST:
-            raise NotYet(
-                tried=tried,
-                expected=f"{CALLS} calls on their way at once",
-                seen=f"never more than {peak} at once, and the last answer after {wall:.1f} s",
-                diagnosis="The calls go one after another: each is awaited before the next one is made. Make all n "
-                "first, and await them together."
+            raise Probe(tried, f"{CALLS} calls on their way at once").saw(
+                f"never more than {peak} at once, and the last answer after {wall:.1f} s",
+                "The calls go one after another: each is awaited before the next one is made. Make all n first, and "
+                "await them together."
                 if peak == 1
                 else f"Something lets only {peak} calls go at a time: a semaphore, a limit of connections, a few "
                 "threads. All n belong on their way at once.",
@@ -319,20 +300,19 @@ async def burst(answer: Answer) -> str:
         uneven = _require_seconds(tried, await answer.call(f"{server.url}/staggered", CALLS, timeout=8))
     # That one call begins after another makes them differ as well, and does so in the first burst.
     if _spread(uneven) - _spread(latencies) < SPREAD / 2:
-        raise NotYet(
-            tried=tried,
-            expected=f"latencies that differ by {SPREAD} s",
-            seen=", ".join(ms(one) for one in uneven[:4]) + ", …",
-            diagnosis="All calls have the same latency, so one clock was read once for all of them: it started before "
-            "the burst and was read at its end. Start and read the clock inside the coroutine that makes one call.",
+        raise Probe(tried, f"latencies that differ by {SPREAD} s").saw(
+            ", ".join(ms(one) for one in uneven[:4]) + ", …",
+            "All calls have the same latency, so one clock was read once for all of them: it started before the burst "
+            "and was read at its end. Start and read the clock inside the coroutine that makes one call.",
         )
     if not TAKES * 0.95 <= min(latencies) <= max(latencies) <= wall:
-        raise NotYet(
-            tried=f"burst(url, {CALLS}) of an endpoint that takes {TAKES} s",
-            expected=f"each latency between {TAKES} s and the {wall:.2f} s of the whole burst",
-            seen=f"from {min(latencies):.3f} to {max(latencies):.3f}",
-            diagnosis="The figures are not the seconds that each call took. Read time.perf_counter() before and after "
-            "the call, in seconds.",
+        raise Probe(
+            f"burst(url, {CALLS}) of an endpoint that takes {TAKES} s",
+            f"each latency between {TAKES} s and the {wall:.2f} s of the whole burst",
+        ).saw(
+            f"from {min(latencies):.3f} to {max(latencies):.3f}",
+            "The figures are not the seconds that each call took. Read time.perf_counter() before and after the call, "
+            "in seconds.",
         )
     return f"{CALLS} calls in {wall:.2f} s, most of them at once, and each with its own latency."
 
@@ -344,21 +324,16 @@ def _spread(seconds: list[float]) -> float:
 def _require_seconds(tried: str, value: Any) -> list[float]:
     expected = f"a list of {CALLS} floats"
     if value is None:
-        raise NotYet(tried=tried, expected=expected, seen="None", diagnosis="It returns nothing: is there a `return`?")
+        raise Probe(tried, expected).saw("None", "It returns nothing: is there a `return`?")
     try:
         seconds = [float(one) for one in value]
     except (TypeError, ValueError):
-        raise NotYet(
-            tried=tried,
-            expected=expected,
-            seen=quoted(value),
-            diagnosis="What burst returns is not the latencies: return a list with the seconds that each call took.",
+        raise Probe(tried, expected).saw(
+            quoted(value),
+            "What burst returns is not the latencies: return a list with the seconds that each call took.",
         ) from None
     if len(seconds) != CALLS:
-        raise NotYet(
-            tried=tried,
-            expected=expected,
-            seen=f"{len(seconds)} of them",
-            diagnosis=f"{CALLS} calls have {CALLS} latencies, one for each.",
+        raise Probe(tried, expected).saw(
+            f"{len(seconds)} of them", f"{CALLS} calls have {CALLS} latencies, one for each."
         )
     return seconds

@@ -46,6 +46,21 @@ class NotYet(Exception):
 
 
 @dataclass(frozen=True)
+class Probe:
+    """One thing that a check tries, and what it expects of it, in short phrases.
+
+    >>> raise Probe("two reports at once", "both at the service together").saw("one", "They take turns. …")
+    """
+
+    tried: str
+    expected: str
+
+    def saw(self, seen: str, diagnosis: str) -> NotYet:
+        """What to raise when something else was seen. diagnosis: sentences in words of the mistake."""
+        return NotYet(tried=self.tried, expected=self.expected, seen=seen, diagnosis=diagnosis)
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One exercise. `name` is "lesson/exercise", `asks_for` the name that the answer must define."""
 

@@ -27,7 +27,7 @@ from app_snippets.background_work.checks.killing import (
 from workbench import clock
 from workbench.around import Call
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, exercise, failure_in_words, innermost, ms, place_in_words
+from workbench.judge import Answer, NotYet, Probe, exercise, failure_in_words, innermost, ms, place_in_words
 from workbench.server import LiveServer, serve
 
 NAME = "background_work/outbox"
@@ -131,22 +131,17 @@ class _Outbox:
             asked = len(self.mails.asked.get(trial, []))
             if not self.mails.sent(trial, ada):
                 self.ended_with = _raised_by_tasks()
-                raise NotYet(
-                    tried=tried,
-                    expected="a mail once the service is up again",
-                    seen=f"{_times(asked)} asked for it, and no mail",
-                    diagnosis=self._why_no_mail(trial, asked),
+                raise Probe(tried, "a mail once the service is up again").saw(
+                    f"{_times(asked)} asked for it, and no mail", self._why_no_mail(trial, asked)
                 )
             before = looks.number
             await until(lambda: looks.number >= before + VAIN, SOON)
             self._require_created(await posted(server, f"/sign-up/{grace}"), "a second sign-up")
             if not await until(lambda: self.mails.sent(trial, grace), SOON):
-                raise NotYet(
-                    tried="a second sign-up, some time after the first",
-                    expected="a mail for it",
-                    seen="none",
-                    diagnosis="The first mail was sent, and the second never: the relay looks into the outbox and "
-                    "comes to its end. It must look again and again, as long as the server runs.",
+                raise Probe("a second sign-up, some time after the first", "a mail for it").saw(
+                    "none",
+                    "The first mail was sent, and the second never: the relay looks into the outbox and comes to its "
+                    "end. It must look again and again, as long as the server runs.",
                 )
             before, since = looks.number, clock.now()
             await until(lambda: looks.number >= before + AGAIN and clock.now() >= since + SETTLED, SOON)
@@ -154,21 +149,20 @@ class _Outbox:
             keys = [key for to, key in self.mails.accepted[trial] if to == address]
             self._require_one(trial, address, tried, keys)
             if len(keys) > OFTEN:
-                raise NotYet(
-                    tried=f"two sign-ups, and then nothing more for {ms(clock.now() - since)}",
-                    expected="each mail asked for until it is accepted",
-                    seen=f"{_times(len(keys))} asked for one mail after it was accepted",
-                    diagnosis="What is sent stays in the outbox as if it were not: it is sent again at every look. "
-                    "Mark it as sent, and commit that, when the service has accepted it.",
+                raise Probe(
+                    f"two sign-ups, and then nothing more for {ms(clock.now() - since)}",
+                    "each mail asked for until it is accepted",
+                ).saw(
+                    f"{_times(len(keys))} asked for one mail after it was accepted",
+                    "What is sent stays in the outbox as if it were not: it is sent again at every look. Mark it as "
+                    "sent, and commit that, when the service has accepted it.",
                 )
         keys = {key for _, key in self.mails.accepted[trial]}
         if len(keys) < 2 and "" not in keys:
-            raise NotYet(
-                tried="two sign-ups",
-                expected="a key for each mail",
-                seen="the same key for both",
-                diagnosis="Two mails have one key, and for one key the service sends one mail: the second user gets "
-                "none. The key belongs to the row in the outbox.",
+            raise Probe("two sign-ups", "a key for each mail").saw(
+                "the same key for both",
+                "Two mails have one key, and for one key the service sends one mail: the second user gets none. The "
+                "key belongs to the row in the outbox.",
             )
 
     async def before_commit(self, first: Victim, second: Victim) -> None:
@@ -182,12 +176,10 @@ class _Outbox:
         known = await _users(second)
         sent = await until(lambda: self.mails.sent(trial, address), SOON if address in known else 0)
         if sent and address not in known:
-            raise NotYet(
-                tried=tried,
-                expected="no user, and no mail",
-                seen="no user, and a mail for it",
-                diagnosis="The mail was asked for before the commit. Then the process died, and somebody who is no "
-                "user was welcomed. What is not committed has not happened: publish it after the commit.",
+            raise Probe(tried, "no user, and no mail").saw(
+                "no user, and a mail for it",
+                "The mail was asked for before the commit. Then the process died, and somebody who is no user was "
+                "welcomed. What is not committed has not happened: publish it after the commit.",
             )
         if address in known and not sent:
             raise self._lost(tried)
@@ -205,12 +197,10 @@ class _Outbox:
         await until(lambda: self.mails.sent(trial, address), SOON)
         known, sent = await _users(second), self.mails.sent(trial, address)
         if sent and address not in known:
-            raise NotYet(
-                tried=tried,
-                expected="no user, and no mail",
-                seen="no user, and a mail for it",
-                diagnosis="The outbox was committed, and then the process died before the user was: somebody who is "
-                "no user was welcomed. Both rows belong in one transaction; two, in whatever order, leave a gap.",
+            raise Probe(tried, "no user, and no mail").saw(
+                "no user, and a mail for it",
+                "The outbox was committed, and then the process died before the user was: somebody who is no user was "
+                "welcomed. Both rows belong in one transaction; two, in whatever order, leave a gap.",
             )
         if address in known and not sent:
             raise self._lost(tried, _rows(self.folder / f"{trial}.db", address))
@@ -231,12 +221,10 @@ class _Outbox:
     def _require_one(self, trial: str, address: str, tried: str, keys: list[str]) -> None:
         if self.mails.sent(trial, address) <= 1:
             return
-        raise NotYet(
-            tried=tried,
-            expected="one mail",
-            seen=f"{self.mails.sent(trial, address)} mails",
-            diagnosis="The mail went out twice: it was asked for again, without a key, so the service could not know "
-            "that it is the same. Send the key of its row as the Idempotency-Key."
+        raise Probe(tried, "one mail").saw(
+            f"{self.mails.sent(trial, address)} mails",
+            "The mail went out twice: it was asked for again, without a key, so the service could not know that it is "
+            "the same. Send the key of its row as the Idempotency-Key."
             if "" in keys
             else "The mail went out twice: it was asked for again under another key. A key that is made when the mail "
             "is sent is a new one each time. Make it once, with the row, and keep it there.",
@@ -260,7 +248,7 @@ class _Outbox:
                 "The mail was a BackgroundTask: a note in the memory of a process, and the process is gone. What must "
                 "not be lost is written down, in the same transaction as the user, before the answer goes out."
             )
-        return NotYet(tried=tried, expected="the user, and a mail", seen="the user, and no mail", diagnosis=why)
+        return Probe(tried, "the user, and a mail").saw("the user, and no mail", why)
 
     def _why_no_mail(self, trial: str, asked: int) -> str:
         rows = _rows(self.folder / f"{trial}.db", None)
@@ -272,8 +260,8 @@ class _Outbox:
                 )
         if rows and all(rows):
             return (
-                "The row is marked as sent, and the service never accepted the mail. Mark it when send() has come "
-                "back without an exception, and not before."
+                "The row is marked as sent, and the service never accepted the mail. Mark it when send() has come back "
+                "without an exception, and not before."
             )
         if rows and asked:
             return (
@@ -299,25 +287,23 @@ class _Outbox:
                     "The sign-up fails when the mail service does: the handler sends the mail itself. It writes down "
                     "that a mail is due, and answers; the relay sends it."
                 )
-            raise NotYet(tried=tried, expected="status 201", **words)
+            raise Probe(tried, "status 201").saw(**words)
 
     async def _start(self, victim: Victim, trial: str, point: str) -> None:
         if not await victim.serve(self.answer.source, NAME, self.environment(trial), point):
-            raise NotYet(
-                tried="to start your app in a process of its own",
-                expected="an app that starts",
-                seen=victim.said or "the process ended",
-                diagnosis="The app starts in this process, and not in another one: what it needs must be in the cell.",
+            raise Probe("to start your app in a process of its own", "an app that starts").saw(
+                victim.said or "the process ended",
+                "The app starts in this process, and not in another one: what it needs must be in the cell.",
             )
 
     async def _restart(self, victim: Victim, trial: str) -> None:
         if not await victim.serve(self.answer.source, NAME, self.environment(trial), LATER):
-            raise NotYet(
-                tried="to start your app again, after kill -9, with the database that is there",
-                expected="an app that starts",
-                seen=victim.said or "the process ended",
-                diagnosis="The app does not start a second time. Its start must work with a database that has tables, "
-                "users and an outbox already.",
+            raise Probe(
+                "to start your app again, after kill -9, with the database that is there", "an app that starts"
+            ).saw(
+                victim.said or "the process ended",
+                "The app does not start a second time. Its start must work with a database that has tables, users and "
+                "an outbox already.",
             )
 
 
@@ -350,11 +336,9 @@ async def _users(victim: Victim) -> list[str]:
         async with httpx.AsyncClient(base_url=victim.url, trust_env=False, verify=False, timeout=5) as client:
             return list((await client.get("/users")).json())
     except (httpx.HTTPError, ValueError) as error:
-        raise NotYet(
-            tried="`GET /users`, after kill -9 and a new start",
-            expected="the users in the database",
-            seen=type(error).__name__,
-            diagnosis="`/users` does not answer as it did. It shows who is in the database: leave it as it was.",
+        raise Probe("`GET /users`, after kill -9 and a new start", "the users in the database").saw(
+            type(error).__name__,
+            "`/users` does not answer as it did. It shows who is in the database: leave it as it was.",
         ) from None
 
 

@@ -16,7 +16,7 @@ from app_snippets.background_work.checks.common import all_logged, calls, nodes,
 from workbench import clock
 from workbench.around import Call
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, exercise, failure_in_words, ms
+from workbench.judge import Answer, NotYet, Probe, exercise, failure_in_words, ms
 from workbench.server import LiveServer
 
 JOB = 0.2  # seconds; so long run a job that nobody may wait for, and one that must be done when the server has stopped
@@ -50,11 +50,9 @@ async def supervised(answer: Answer) -> str:
     """A forgotten job, a failing one, many, and those that run when the server stops."""
     app = await answer.load()
     if not isinstance(app, FastAPI):
-        raise NotYet(
-            tried="`app`",
-            expected="the FastAPI app",
-            seen=type(app).__name__,
-            diagnosis="`app` is no longer the FastAPI app itself: the check adds an endpoint to it that starts jobs.",
+        raise Probe("`app`", "the FastAPI app").saw(
+            type(app).__name__,
+            "`app` is no longer the FastAPI app itself: the check adds an endpoint to it that starts jobs.",
         )
     trials = _Jobs(answer)
     app.router.lifespan_context = trials.noting_the_stop(app.router.lifespan_context)
@@ -104,7 +102,7 @@ class _Jobs:
         self.job = job
         call = await posted(server, f"/start-it?times={times}")
         if call.status != 200:
-            raise NotYet(tried=tried, expected="request.state.start(job) that returns", **self._not_started(call))
+            raise Probe(tried, "request.state.start(job) that returns").saw(**self._not_started(call))
         return call
 
     async def all_of_them(self) -> float:
@@ -118,11 +116,8 @@ class _Jobs:
                 except NotYet as error:
                     if not self._limited_from_the_start():
                         raise
-                    raise NotYet(
-                        tried=error.verdict.tried,
-                        expected=error.verdict.expected,
-                        seen=error.verdict.seen,
-                        diagnosis=LIMIT_TOO_EARLY,
+                    raise Probe(error.verdict.tried, error.verdict.expected).saw(
+                        error.verdict.seen, LIMIT_TOO_EARLY
                     ) from error
             return await self.stopping(server)
 
@@ -141,12 +136,12 @@ class _Jobs:
             pass
         errors = [line for line in server.logs if line.startswith("ERROR")]
         if errors:
-            raise NotYet(
-                tried="to start the server, and to stop it, with no job at all",
-                expected="a lifespan that comes to its end",
-                seen=errors[0].strip().splitlines()[-1],
-                diagnosis="The lifespan fails when the server stops and no job runs. asyncio.wait() refuses an empty "
-                "set, for one: look first whether there is anything to wait for."
+            raise Probe(
+                "to start the server, and to stop it, with no job at all", "a lifespan that comes to its end"
+            ).saw(
+                errors[0].strip().splitlines()[-1],
+                "The lifespan fails when the server stops and no job runs. asyncio.wait() refuses an empty set, for "
+                "one: look first whether there is anything to wait for."
                 if any("ValueError" in line for line in errors)
                 else "The lifespan fails when the server stops. Its last part must work with no job at all, too.",
             )
@@ -161,22 +156,17 @@ class _Jobs:
         tried = f"one job of {ms(JOB)}"
         call = await self.start(server, job, tried)
         if not await until(lambda: "first" in self.log, JOB + SOON):
-            raise NotYet(tried=tried, expected="the job done", seen="it never was", diagnosis=self._never_ran())
+            raise Probe(tried, "the job done").saw("it never was", self._never_ran())
         if self.log["first"] < call.end:
-            raise NotYet(
-                tried=tried,
-                expected="an answer while the job runs",
-                seen=f"the answer after {ms(call.latency)}, when the job was done",
-                diagnosis="The request waits for the job. start(job) only begins it: it makes a task of it, and "
-                "returns.",
+            raise Probe(tried, "an answer while the job runs").saw(
+                f"the answer after {ms(call.latency)}, when the job was done",
+                "The request waits for the job. start(job) only begins it: it makes a task of it, and returns.",
             )
         if "elsewhere" in self.log:
-            raise NotYet(
-                tried=tried,
-                expected="the job on the server's own loop",
-                seen="a loop of its own, in another thread",
-                diagnosis="The job runs in a thread, on another loop. What it shares with the app, clients, locks, "
-                "futures, belongs to the server's loop and does not work there. A task on the server's loop is enough.",
+            raise Probe(tried, "the job on the server's own loop").saw(
+                "a loop of its own, in another thread",
+                "The job runs in a thread, on another loop. What it shares with the app, clients, locks, futures, "
+                "belongs to the server's loop and does not work there. A task on the server's loop is enough.",
             )
 
     async def forgotten(self, server: LiveServer) -> None:
@@ -197,13 +187,11 @@ class _Jobs:
         await until(lambda: "job" in waiting, SOON)
         await self.do(server, collect)
         if not await until(lambda: "confirmed" in self.log, SOON):
-            raise NotYet(
-                tried=tried,
-                expected="the job goes on",
-                seen="the job was gone: "
+            raise Probe(tried, "the job goes on").saw(
+                "the job was gone: "
                 + ("Task was destroyed but it is pending!" if "destroyed" in str(server.logs) else "collected"),
-                diagnosis="Nobody holds the task. The event loop knows its tasks by weak references only, so a task "
-                "that is in nobody's hands can be collected in the middle of its work. Keep it until it is done.",
+                "Nobody holds the task. The event loop knows its tasks by weak references only, so a task that is in "
+                "nobody's hands can be collected in the middle of its work. Keep it until it is done.",
             )
 
     async def failing(self, server: LiveServer) -> None:
@@ -232,21 +220,17 @@ class _Jobs:
         await self.start(server, fails, tried)
         await until(lambda: {"bystander", "bystander cancelled"} & set(self.log), JOB + SOON)
         if "bystander cancelled" in self.log:
-            raise NotYet(
-                tried=tried,
-                expected="the other job done",
-                seen="it was cancelled when the first one failed",
-                diagnosis="One job's failure ended the group, and with it every other job. A TaskGroup does that with "
-                "what its children raise. Let nothing out of a child: catch, and log, in a wrapper around the job.",
+            raise Probe(tried, "the other job done").saw(
+                "it was cancelled when the first one failed",
+                "One job's failure ended the group, and with it every other job. A TaskGroup does that with what its "
+                "children raise. Let nothing out of a child: catch, and log, in a wrapper around the job.",
             )
         await self.start(server, after, "a job after one that failed")
         if not ({"bystander", "after"} <= set(self.log) or await until(lambda: "after" in self.log, SOON)):
-            raise NotYet(
-                tried="a job after one that failed",
-                expected="it runs",
-                seen="it never did",
-                diagnosis="Since a job has failed, no other runs: the failure ended what runs them. Catch it around "
-                "each single job.",
+            raise Probe("a job after one that failed", "it runs").saw(
+                "it never did",
+                "Since a job has failed, no other runs: the failure ended what runs them. Catch it around each single "
+                "job.",
             )
 
         def said() -> bool:
@@ -255,11 +239,9 @@ class _Jobs:
 
         await self.do(server, _collect)
         if not await until(said, SOON):
-            raise NotYet(
-                tried="a job that fails",
-                expected="its failure in the log, as a warning or an error",
-                seen="nothing about it",
-                diagnosis="The failure is printed, not logged: a server's log has levels, and a place. Use the logger."
+            raise Probe("a job that fails", "its failure in the log, as a warning or an error").saw(
+                "nothing about it",
+                "The failure is printed, not logged: a server's log has levels, and a place. Use the logger."
                 if "job-4711" in printed()
                 else "The job failed, and nobody was told. Where nobody awaits a task, its exception must be logged: "
                 "logger.exception(…), in the `except` of a wrapper around the job.",
@@ -276,13 +258,10 @@ class _Jobs:
         await self.start(server, _nothing, f"{MANY} short jobs", MANY)
         await self.do(server, count)
         if left[-1] - left[0] > KEPT:
-            raise NotYet(
-                tried=f"{MANY} short jobs, and a count of the tasks afterwards",
-                expected="none of them kept",
-                seen=f"{left[-1] - left[0]} finished tasks",
-                diagnosis="Every task is kept for ever, also when it is done: memory grows with each job, until the "
-                "server is out of it. task.add_done_callback(tasks.discard) lets go of it; a TaskGroup does so by "
-                "itself.",
+            raise Probe(f"{MANY} short jobs, and a count of the tasks afterwards", "none of them kept").saw(
+                f"{left[-1] - left[0]} finished tasks",
+                "Every task is kept for ever, also when it is done: memory grows with each job, until the server is "
+                "out of it. task.add_done_callback(tasks.discard) lets go of it; a TaskGroup does so by itself.",
             )
 
     async def beyond_drain(self, server: LiveServer, started: float) -> None:
@@ -299,12 +278,10 @@ class _Jobs:
         await self.start(server, job, tried)
         await until(lambda: "went on or not" in self.log, DRAIN + SOON)
         if "went on" not in self.log:
-            raise NotYet(
-                tried=tried,
-                expected="it goes on",
-                seen="it was cancelled",
-                diagnosis="The job was cancelled while the server runs, and nobody had asked for it. Jobs are "
-                "cancelled when the server stops, and not before.",
+            raise Probe(tried, "it goes on").saw(
+                "it was cancelled",
+                "The job was cancelled while the server runs, and nobody had asked for it. Jobs are cancelled when the "
+                "server stops, and not before.",
             )
 
     async def stopping(self, server: LiveServer) -> float:
@@ -332,27 +309,18 @@ class _Jobs:
         begun = self.log.get("stopping", begun)
         ended = self.log.get("long ended", stopped) - begun
         if "began" not in self.log:
-            raise NotYet(
-                tried=tried,
-                expected="the short one done",
-                seen="it had not even begun",
-                diagnosis="The jobs run one after another: a worker takes them out of a queue, and while one job "
-                "lasts, the next one waits. Each job needs a task of its own.",
+            raise Probe(tried, "the short one done").saw(
+                "it had not even begun",
+                "The jobs run one after another: a worker takes them out of a queue, and while one job lasts, the next "
+                "one waits. Each job needs a task of its own.",
             )
         if "drained" not in self.log:
-            raise NotYet(
-                tried=tried,
-                expected="the short one done",
-                seen="it was cancelled",
-                diagnosis=self._why_not_drained(),
-            )
+            raise Probe(tried, "the short one done").saw("it was cancelled", self._why_not_drained())
         if "long done" in self.log or ended > 2 * DRAIN:
-            raise NotYet(
-                tried=tried,
-                expected="the long one cancelled after DRAIN seconds",
-                seen=f"it ended after {ms(ended)}",
-                diagnosis="At the end, the jobs are waited for without a limit: one that never ends keeps the server "
-                "from stopping, until it is killed. Give them DRAIN seconds, and then cancel what is left.",
+            raise Probe(tried, "the long one cancelled after DRAIN seconds").saw(
+                f"it ended after {ms(ended)}",
+                "At the end, the jobs are waited for without a limit: one that never ends keeps the server from "
+                "stopping, until it is killed. Give them DRAIN seconds, and then cancel what is left.",
             )
         return stopped - begun
 

@@ -18,7 +18,7 @@ from app_snippets.background_work.checks.common import (
 from workbench.around import Call, Reply, Upstream, upstream
 from workbench.around.services import MailServer, mail_server
 from workbench.clock import until
-from workbench.judge import Answer, Held, NotYet, exercise, failure_in_words, ms
+from workbench.judge import Answer, Held, NotYet, Probe, exercise, failure_in_words, ms
 from workbench.server import LiveServer
 
 MAIL = 0.3  # seconds that a mail takes in the first trial; who holds the loop for half of it sends the mail there
@@ -113,30 +113,23 @@ class _Tasks:
         tried = f"one sign-up, while a mail takes {ms(MAIL)}"
         call = await self.sign_up(set(), MAIL)
         if missing := self.missing(set()):
-            raise NotYet(
-                tried=tried,
-                expected="a welcome mail, a newsletter subscription and an audit entry",
-                seen=f"{_listed([WORK[what] for what in missing])} never came",
-                diagnosis=self._why_not_done(missing),
+            raise Probe(tried, "a welcome mail, a newsletter subscription and an audit entry").saw(
+                f"{_listed([WORK[what] for what in missing])} never came", self._why_not_done(missing)
             )
         (arrived,) = [one.at for one in self.mail.messages if one.to == self.address][:1]
         if call.end > arrived:
-            raise NotYet(
-                tried=tried,
-                expected="an answer before the mail has arrived",
-                seen=f"the answer after {ms(call.latency)}, and the mail had arrived {ms(call.end - arrived)} before",
-                diagnosis="Everything is done, and the caller waits for it: the handler awaits the work, instead of "
-                "leaving it to the BackgroundTasks, which run when the answer is out.",
+            raise Probe(tried, "an answer before the mail has arrived").saw(
+                f"the answer after {ms(call.latency)}, and the mail had arrived {ms(call.end - arrived)} before",
+                "Everything is done, and the caller waits for it: the handler awaits the work, instead of leaving it "
+                "to the BackgroundTasks, which run when the answer is out.",
             )
         longest = max(self.held, key=lambda one: one.seconds, default=None)
         if longest and longest.seconds > MAIL / 2:
-            raise NotYet(
-                tried=tried,
-                expected="a loop that is free while the mail is sent",
-                seen=f"the loop held for {ms(longest.seconds)} at {longest}",
-                diagnosis="The mail is sent in the loop now, and everybody waits for it. BackgroundTasks run a `def` "
-                "in a worker thread, but your wrapper is an `async def`, and it calls the function itself. "
-                "run_in_threadpool(task, *arguments) does what FastAPI did before.",
+            raise Probe(tried, "a loop that is free while the mail is sent").saw(
+                f"the loop held for {ms(longest.seconds)} at {longest}",
+                "The mail is sent in the loop now, and everybody waits for it. BackgroundTasks run a `def` in a worker "
+                "thread, but your wrapper is an `async def`, and it calls the function itself. run_in_threadpool(task, "
+                "*arguments) does what FastAPI did before.",
             )
         return arrived - call.end
 
@@ -146,21 +139,14 @@ class _Tasks:
         tried += "are down" if len(down) > 1 else "is down"
         due = [what for what in WORK if what not in down]
         if missing := self.missing(down):
-            raise NotYet(
-                tried=tried,
-                expected=f"{_listed([WORK[what] for what in due])} nevertheless",
-                seen=f"{_listed([WORK[what] for what in missing])} never came",
-                diagnosis=self._why_dropped(call, down, missing),
+            raise Probe(tried, f"{_listed([WORK[what] for what in due])} nevertheless").saw(
+                f"{_listed([WORK[what] for what in missing])} never came", self._why_dropped(call, down, missing)
             )
         if unsaid := self.unsaid(down):
-            raise NotYet(
-                tried=tried,
-                expected="the failure in the log, as a warning or an error"
-                if len(down) == 1
-                else "both failures in the log",
-                seen=f"nothing about {_listed([_SERVICE[what] for what in unsaid])}",
-                diagnosis=self._why_unsaid(down, unsaid),
-            )
+            raise Probe(
+                tried,
+                "the failure in the log, as a warning or an error" if len(down) == 1 else "both failures in the log",
+            ).saw(f"nothing about {_listed([_SERVICE[what] for what in unsaid])}", self._why_unsaid(down, unsaid))
 
     # which mistake it is
 
@@ -171,12 +157,10 @@ class _Tasks:
                 "The failure of something that nobody waits for became the caller's: the handler does the work itself, "
                 "before it answers. Leave it to the BackgroundTasks, which run when the answer is out."
             )
-        return NotYet(
-            tried="one sign-up"
-            + (f", while {_listed([_SERVICE[one] for one in sorted(down)])} failed" if down else ""),
-            expected="status 201",
-            **words,
-        )
+        return Probe(
+            "one sign-up" + (f", while {_listed([_SERVICE[one] for one in sorted(down)])} failed" if down else ""),
+            "status 201",
+        ).saw(**words)
 
     def _why_not_done(self, missing: list[str]) -> str:
         if "was never awaited" in printed():
@@ -187,9 +171,9 @@ class _Tasks:
         if "TypeError" in errors_in(self.server):
             line = errors_in(self.server).strip().splitlines()[-1]
             return (
-                f"A background task ended with {line}. add_task takes a function and its arguments apart: "
-                "add_task(f, x). add_task(f(x)) calls f at once, and hands on what it returned. And only what is "
-                "awaitable can be awaited."
+                f"A background task ended with {line}. add_task takes a function and its arguments apart: add_task(f, "
+                "x). add_task(f(x)) calls f at once, and hands on what it returned. And only what is awaitable can be "
+                "awaited."
             )
         if any(isinstance(one, ast.keyword) and one.arg == "background" for one in nodes(self.answer.source)):
             return (

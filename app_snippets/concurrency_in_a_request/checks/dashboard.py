@@ -13,6 +13,7 @@ from workbench.clock import until
 from workbench.judge import (
     Answer,
     NotYet,
+    Probe,
     error_of,
     exercise,
     failure_in_words,
@@ -37,8 +38,8 @@ LATE = 3  # seconds for the recommendations, where nobody may wait for them
         "Two calls, side by side, where the failure of one must end the other: gather or TaskGroup?",
         "The recommendations can be late, and they can fail, and neither may be seen outside. Give them a function of "
         "their own, with the timeout in it.",
-        "In that function: try, async with asyncio.timeout(BUDGET), return await ask(…), "
-        "except (TimeoutError, httpx.HTTPError), return [].",
+        "In that function: try, async with asyncio.timeout(BUDGET), return await ask(…), except (TimeoutError, "
+        "httpx.HTTPError), return [].",
     ],
 )
 async def dashboard(answer: Answer) -> str:
@@ -71,14 +72,12 @@ class _Dashboard:
         tried = "`/dashboard`, while all is well"
         call = await self.ask(Reply(0, self.user), Reply(0, self.ids))
         if call.status != 200:
-            raise NotYet(tried=tried, expected="status 200", **failure_in_words(call))
+            raise Probe(tried, "status 200").saw(**failure_in_words(call))
         expected = {"user": self.user, "recommendations": self.ids}
         if parsed(call) != expected:
-            raise NotYet(
-                tried=tried,
-                expected=f"`{expected}`",
-                seen=said(call),
-                diagnosis="All is well at the services, and the dashboard does not show what they said. "
+            raise Probe(tried, f"`{expected}`").saw(
+                said(call),
+                "All is well at the services, and the dashboard does not show what they said. "
                 + self._why_not_shown(parsed(call)),
             )
         if self.services.apart:
@@ -104,39 +103,29 @@ class _Dashboard:
                 "The second call begins when the first has been answered. A coroutine does not run until it is "
                 "awaited; a task does."
             )
-        return NotYet(
-            tried=tried,
-            expected="both services asked side by side",
-            seen=f"`{first}` was asked for first, and the other when it had been answered",
-            diagnosis=why,
+        return Probe(tried, "both services asked side by side").saw(
+            f"`{first}` was asked for first, and the other when it had been answered", why
         )
 
     async def late(self) -> Call:
         call = await self.ask(Reply(0.05, self.user), Reply(LATE, self.ids))
         tried = f"`/dashboard`, while the recommendations take {LATE} s"
         if call.status is None:
-            raise NotYet(
-                tried=tried,
-                expected=f"an answer within {ms(IN_TIME)}",
-                seen=said(call),
-                diagnosis="The dashboard waits for as long as the recommendations take. They are optional: give them "
-                "BUDGET seconds, and no more.",
+            raise Probe(tried, f"an answer within {ms(IN_TIME)}").saw(
+                said(call),
+                "The dashboard waits for as long as the recommendations take. They are optional: give them BUDGET "
+                "seconds, and no more.",
             )
         self._require_empty(call, tried, self._late_in_words)
         if call.latency > IN_TIME:
-            raise NotYet(
-                tried=tried,
-                expected=f"an answer within {ms(IN_TIME)}",
-                seen=ms(call.latency),
-                diagnosis="There is a budget, and it is too large: BUDGET seconds from when the request begins.",
+            raise Probe(tried, f"an answer within {ms(IN_TIME)}").saw(
+                ms(call.latency), "There is a budget, and it is too large: BUDGET seconds from when the request begins."
             )
         if not await until(lambda: "/recommendations" in self.services.abandoned, 0.3):  # else it is at once
-            raise NotYet(
-                tried=tried,
-                expected="the request to `/recommendations` ended with the budget",
-                seen="the dashboard went out, and the request went on",
-                diagnosis="You stopped waiting, and the call did not stop: nobody cancelled it. asyncio.wait() and "
-                "shield() leave the task running; asyncio.timeout() and wait_for() cancel it.",
+            raise Probe(tried, "the request to `/recommendations` ended with the budget").saw(
+                "the dashboard went out, and the request went on",
+                "You stopped waiting, and the call did not stop: nobody cancelled it. asyncio.wait() and shield() "
+                "leave the task running; asyncio.timeout() and wait_for() cancel it.",
             )
         return call
 
@@ -173,8 +162,8 @@ class _Dashboard:
         user_there = isinstance(body, dict) and body.get("user") == self.user
         if {"PydanticSerializationError", "UnserializableValueError"} & names or isinstance(part, dict):
             why = (
-                "What went into the dashboard is the exception itself: gather(return_exceptions=True) hands it out "
-                "as if it were a result, and it raises nothing. Look whether a result is one, or catch it where it is "
+                "What went into the dashboard is the exception itself: gather(return_exceptions=True) hands it out as "
+                "if it were a result, and it raises nothing. Look whether a result is one, or catch it where it is "
                 "raised."
             )
         elif "CancelledError" in names or (call.request is not None and call.request.cancelled):
@@ -185,7 +174,7 @@ class _Dashboard:
             why = failure_in_words(call)["diagnosis"]
         else:
             why = otherwise(call)
-        raise NotYet(tried=tried, expected=f"status 200, `{expected}`", seen=self._seen(call), diagnosis=why)
+        raise Probe(tried, f"status 200, `{expected}`").saw(self._seen(call), why)
 
     def _seen(self, call: Call) -> str:
         for leaf in leaves(error_of(call))[:1]:
@@ -198,27 +187,23 @@ class _Dashboard:
         call = await self.ask(Reply(0, status=503), Reply(0.15, self.ids))  # half of BUDGET: an orphan comes to its end
         waited_for = "/recommendations" in self.services.finished
         if call.status is None or call.status < 500:
-            raise NotYet(
-                tried=tried,
-                expected="a status of 500 or above",
-                seen=said(call),
-                diagnosis="The user failed, and the caller is not told. Without the user there is no dashboard: only "
-                "what is optional has a substitute. Let this error out.",
+            raise Probe(tried, "a status of 500 or above").saw(
+                said(call),
+                "The user failed, and the caller is not told. Without the user there is no dashboard: only what is "
+                "optional has a substitute. Let this error out.",
             )
-        common = {"tried": tried, "expected": "the request to `/recommendations` ended when the user had failed"}
+        probe = Probe(tried, "the request to `/recommendations` ended when the user had failed")
         if waited_for:
-            raise NotYet(
-                **common,
-                seen=f"the error went out after {ms(call.latency)}, when the recommendations were there",
-                diagnosis="Nothing is left to hope for once the user has failed, and still the recommendations were "
-                "waited for. gather(return_exceptions=True) and a wait for each in turn do that.",
+            raise probe.saw(
+                f"the error went out after {ms(call.latency)}, when the recommendations were there",
+                "Nothing is left to hope for once the user has failed, and still the recommendations were waited for. "
+                "gather(return_exceptions=True) and a wait for each in turn do that.",
             )
         await ended(self.services, {"/recommendations"})
         if "/recommendations" in self.services.finished:
-            raise NotYet(
-                **common,
-                seen=f"the error went out after {ms(call.latency)}, and the request went on to its end",
-                diagnosis="An orphan: the user's error left the handler, and the task of the recommendations went on "
-                "by itself. Neither create_task nor gather ends a task when its sibling fails. A TaskGroup does.",
+            raise probe.saw(
+                f"the error went out after {ms(call.latency)}, and the request went on to its end",
+                "An orphan: the user's error left the handler, and the task of the recommendations went on by itself. "
+                "Neither create_task nor gather ends a task when its sibling fails. A TaskGroup does.",
             )
         return call

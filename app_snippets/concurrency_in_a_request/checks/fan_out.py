@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from workbench import clock
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, exercise, innermost, ms, place_in_words, quoted
+from workbench.judge import Answer, Probe, exercise, innermost, ms, place_in_words, quoted
 
 LIMIT = 10
 QUICK, LONG = 0.01, 0.1  # seconds; every tenth id takes long
@@ -138,19 +138,15 @@ def _require_bounded(service: _Service, outcome: _Outcome, made: _Made, n: int) 
     if outcome.error is not None and outcome.in_time:
         line = place_in_words(innermost(outcome.error.__traceback__))
         kind = f"{type(outcome.error).__name__}: {outcome.error}".rstrip(": ")
-        raise NotYet(
-            tried=tried,
-            expected="200 results",
-            seen=", ".join(part for part in (kind, line) if part),
-            diagnosis=f"fetch_all raised {kind}, though no fetch failed."
+        raise Probe(tried, "200 results").saw(
+            ", ".join(part for part in (kind, line) if part),
+            f"fetch_all raised {kind}, though no fetch failed."
             + (" It must be awaitable: keep it an `async def`." if "await" in str(outcome.error) else ""),
         )
     if not service.begun:
-        raise NotYet(
-            tried=tried,
-            expected="each id fetched",
-            seen="no id was fetched" + ("" if outcome.in_time else ", and fetch_all never came back"),
-            diagnosis="Nothing awaited a fetch: `fetch(id)` without await is a call that has not begun."
+        raise Probe(tried, "each id fetched").saw(
+            "no id was fetched" + ("" if outcome.in_time else ", and fetch_all never came back"),
+            "Nothing awaited a fetch: `fetch(id)` without await is a call that has not begun."
             if outcome.in_time
             else "fetch_all waits before the first fetch for something that never comes.",
         )
@@ -173,13 +169,11 @@ def _require_bounded(service: _Service, outcome: _Outcome, made: _Made, n: int) 
             )
         else:
             why = "gather makes a task of each call, and all of them begin at once. Something must make them wait."
-        raise NotYet(tried=tried, expected="at most 10 in flight", seen=f"{service.peak} in flight", diagnosis=why)
+        raise Probe(tried, "at most 10 in flight").saw(f"{service.peak} in flight", why)
     if service.peak < LIMIT:
-        raise NotYet(
-            tried=tried,
-            expected="ten in flight while there is something to do",
-            seen=f"at most {service.peak} in flight",
-            diagnosis="They are fetched one after another: each is awaited before the next one begins."
+        raise Probe(tried, "ten in flight while there is something to do").saw(
+            f"at most {service.peak} in flight",
+            "They are fetched one after another: each is awaited before the next one begins."
             if service.peak == 1
             else f"The bound holds, and is tighter than it must be: only {service.peak} of ten places are used.",
         )
@@ -195,22 +189,17 @@ def _require_bounded(service: _Service, outcome: _Outcome, made: _Made, n: int) 
             why = "Each fetch was over in time, and fetch_all did not come back: it waits for something else."
         else:
             why = "Ten places are there, and they are not used all the time: something waits between two calls."
-        raise NotYet(
-            tried=tried,
-            expected=f"200 results after waiting for {ms(ENOUGH)} at the most",
-            seen=ms(outcome.waited) if outcome.in_time else f"no result after {ms(outcome.seconds)}",
-            diagnosis=why,
+        raise Probe(tried, f"200 results after waiting for {ms(ENOUGH)} at the most").saw(
+            ms(outcome.waited) if outcome.in_time else f"no result after {ms(outcome.seconds)}", why
         )
 
 
 def _require_results(service: _Service, outcome: _Outcome, ids: list[int], given: list[int]) -> None:
     tried = "200 ids"
     if given != ids:
-        raise NotYet(
-            tried=tried,
-            expected="the caller's list as it was",
-            seen=f"a list of {len(given)} ids after the call",
-            diagnosis="The list of ids was used up. It belongs to the caller: work on an iterator or a copy of it.",
+        raise Probe(tried, "the caller's list as it was").saw(
+            f"a list of {len(given)} ids after the call",
+            "The list of ids was used up. It belongs to the caller: work on an iterator or a copy of it.",
         )
     expected = [f"price of {id}" for id in ids]
     if outcome.value == expected:
@@ -229,7 +218,7 @@ def _require_results(service: _Service, outcome: _Outcome, ids: list[int], given
         )
     else:
         why = f"There are {len(value)} results, and they are not what fetch returned for the ids."
-    raise NotYet(tried=tried, expected="200 results in the order of the ids", seen=quoted(value, 60), diagnosis=why)
+    raise Probe(tried, "200 results in the order of the ids").saw(quoted(value, 60), why)
 
 
 async def _require_end_on_failure(answer: Answer) -> None:
@@ -239,26 +228,20 @@ async def _require_end_on_failure(answer: Answer) -> None:
     outcome = await _fetched(answer, service, list(ids), seconds=1.5)
     tried = "60 ids, of which the fifth fails"
     if not outcome.in_time:
-        raise NotYet(
-            tried=tried,
-            expected="its error",
-            seen="fetch_all did not come back",
-            diagnosis="When a fetch fails, fetch_all waits for ever: the one that failed never says that it is done, "
-            "and nobody looks whether it still lives.",
+        raise Probe(tried, "its error").saw(
+            "fetch_all did not come back",
+            "When a fetch fails, fetch_all waits for ever: the one that failed never says that it is done, and nobody "
+            "looks whether it still lives.",
         )
     if outcome.error is None:
-        raise NotYet(
-            tried=tried,
-            expected="its error comes out of fetch_all",
-            seen=f"a result, {quoted(outcome.value, 60)}",
-            diagnosis="One fetch failed, and fetch_all kept quiet about it. A caller takes what is returned for "
-            "prices: let the error out.",
+        raise Probe(tried, "its error comes out of fetch_all").saw(
+            f"a result, {quoted(outcome.value, 60)}",
+            "One fetch failed, and fetch_all kept quiet about it. A caller takes what is returned for prices: let the "
+            "error out.",
         )
     if outcome.left or outcome.begun_after:
-        raise NotYet(
-            tried=tried,
-            expected="no fetch left running, and none begun, after the error",
-            seen=f"{outcome.left} still in flight, and {outcome.begun_after} more begun after it",
-            diagnosis="The error came out, and the others went on behind the caller's back. gather does not end its "
-            "siblings when one fails; a TaskGroup cancels them, and waits until they have ended.",
+        raise Probe(tried, "no fetch left running, and none begun, after the error").saw(
+            f"{outcome.left} still in flight, and {outcome.begun_after} more begun after it",
+            "The error came out, and the others went on behind the caller's back. gather does not end its siblings "
+            "when one fails; a TaskGroup cancels them, and waits until they have ended.",
         )

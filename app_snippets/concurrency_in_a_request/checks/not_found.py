@@ -17,7 +17,7 @@ from app_snippets.concurrency_in_a_request.checks.common import (
 )
 from workbench.around import Call, Reply
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, error_of, exercise, failure_in_words, innermost, leaves, ms, said
+from workbench.judge import Answer, Probe, error_of, exercise, failure_in_words, innermost, leaves, ms, said
 from workbench.server import LiveServer
 
 PATIENCE = 0.3  # seconds in which the three calls of a product come, where they are made side by side
@@ -96,14 +96,12 @@ class _NotFound:
             call = await self.ask("lamp", Reply(0, "a lamp"), Reply(0, number), Reply(0, 3))
         expected = {"text": "a lamp", "offer": {"price": number, "stock": 3}}
         if call.status != 200:
-            raise NotYet(tried="`/products/lamp`, which is there", expected="status 200", **failure_in_words(call))
+            raise Probe("`/products/lamp`, which is there", "status 200").saw(**failure_in_words(call))
         if parsed(call) != expected:
-            raise NotYet(
-                tried="`/products/lamp`, which is there",
-                expected=f"`{expected}`",
-                seen=said(call),
-                diagnosis="The product is complete at the services, and the answer is not what it was. Only what "
-                "happens when something is missing is to be changed.",
+            raise Probe("`/products/lamp`, which is there", f"`{expected}`").saw(
+                said(call),
+                "The product is complete at the services, and the answer is not what it was. Only what happens when "
+                "something is missing is to be changed.",
             )
         self.quickest = call.latency
 
@@ -151,18 +149,18 @@ class _NotFound:
         else:
             why = "A service is down: the status for that is 502."
         if call.status != 502:
-            raise NotYet(tried=tried, expected="status 502", seen=self._seen(call), diagnosis=why)
+            raise Probe(tried, "status 502").saw(self._seen(call), why)
         await self._require_quiet(call, tried, {"/texts/broken", "/stock/broken"})
         return call
 
     async def both(self) -> Call:
         call = await self.ask_in_one_moment("both", MISSING, DOWN, SLOW)
         if call.status not in (404, 502):
-            raise NotYet(
-                tried="`/products/both`, whose text is not there, while the price service is down",
-                expected="status 404 or 502",
-                seen=self._seen(call),
-                diagnosis=RAISED_INSIDE
+            raise Probe(
+                "`/products/both`, whose text is not there, while the price service is down", "status 404 or 502"
+            ).saw(
+                self._seen(call),
+                RAISED_INSIDE
                 if self._raised_outside_ask(call)
                 else "Each of the two failures alone is answered well, both in the same moment are not: the group "
                 "holds one of each then, and only one of them was taken out of it.",
@@ -186,7 +184,7 @@ class _NotFound:
             why = failure_in_words(call)["diagnosis"]
         elif call.status != 500:
             why = f"Something is missing: the status for that is 404, and not {call.status}."
-        raise NotYet(tried=tried, expected="status 404", seen=self._seen(call), diagnosis=why)
+        raise Probe(tried, "status 404").saw(self._seen(call), why)
 
     def _seen(self, call: Call) -> str:
         error = error_of(call)
@@ -217,34 +215,29 @@ class _NotFound:
         waited = others & set(self.services.finished)
         if self.services.apart:
             unasked = others - set(self.services.asked)
-            raise NotYet(
-                tried=tried,
-                expected="text, price and stock asked for side by side",
-                seen=f"a failure, and {_listed(unasked)} not asked for yet" if unasked else "one after another",
-                diagnosis="The status is right, and the calls run one after another now: without the group, nothing "
-                "runs side by side.",
+            raise Probe(tried, "text, price and stock asked for side by side").saw(
+                f"a failure, and {_listed(unasked)} not asked for yet" if unasked else "one after another",
+                "The status is right, and the calls run one after another now: without the group, nothing runs side by "
+                "side.",
             )
-        common = {"tried": tried, "expected": "the other requests ended, and the answer out, at the first failure"}
+        probe = Probe(tried, "the other requests ended, and the answer out, at the first failure")
         if waited:
-            raise NotYet(
-                **common,
-                seen=f"an answer after {ms(call.latency)}, when {_listed(waited)} had come to an end",
-                diagnosis="The status is right, and late: the others were waited for, though nobody needs them any "
-                "more. A child that returns its failure does not end its siblings; one that raises does.",
+            raise probe.saw(
+                f"an answer after {ms(call.latency)}, when {_listed(waited)} had come to an end",
+                "The status is right, and late: the others were waited for, though nobody needs them any more. A child "
+                "that returns its failure does not end its siblings; one that raises does.",
             )
         await ended(self.services, others)
         if left := others & set(self.services.finished):
-            raise NotYet(
-                **common,
-                seen=f"status {call.status} after {ms(call.latency)}, and {_listed(left)} went on to the end",
-                diagnosis=f"The status is right, and {_listed(left)} went on with nobody waiting: an "
-                "orphan. gather hands out the first error as it is, and lets the others go on. Keep the TaskGroup.",
+            raise probe.saw(
+                f"status {call.status} after {ms(call.latency)}, and {_listed(left)} went on to the end",
+                f"The status is right, and {_listed(left)} went on with nobody waiting: an orphan. gather hands out "
+                "the first error as it is, and lets the others go on. Keep the TaskGroup.",
             )
         if call.latency > self.quickest + SOON:
-            raise NotYet(
-                **common,
-                seen=f"an answer after {ms(call.latency)}",
-                diagnosis="The answer was known at once, and went out much later: something still waits.",
+            raise probe.saw(
+                f"an answer after {ms(call.latency)}",
+                "The answer was known at once, and went out much later: something still waits.",
             )
 
 

@@ -23,7 +23,7 @@ from app_snippets.cpu_work.work import is_prime
 from workbench import clock
 from workbench.around import Burst, burst
 from workbench.clock import until
-from workbench.judge import FILE, Answer, NotYet, exercise, failure_in_words, ms
+from workbench.judge import FILE, Answer, Probe, exercise, failure_in_words, ms
 from workbench.server import LiveServer
 
 COMPUTES = 0.3  # seconds that a call computes, with as many numbers as that takes here and now
@@ -118,12 +118,10 @@ async def chunks(answer: Answer) -> str:
         async with answer.served() as server:
             await _require_right(server)
             if started.processes:
-                raise NotYet(
-                    tried="one call after another",
-                    expected="computing on the loop's own thread, in slices",
-                    seen="a worker process",
-                    diagnosis="A process pool keeps the ping short, and was the exercise before. Here the work has to "
-                    "stay where its data is: on the loop, in slices.",
+                raise Probe("one call after another", "computing on the loop's own thread, in slices").saw(
+                    "a worker process",
+                    "A process pool keeps the ping short, and was the exercise before. Here the work has to stay where "
+                    "its data is: on the loop, in slices.",
                 )
             lags = [
                 await _require_slices(answer, server, slept, "small", 0),
@@ -142,30 +140,23 @@ async def _require_slices(answer: Answer, server: LiveServer, slept: Slept, what
     with _elsewhere(server) as threads, watching_turns(server) as turns:
         result = await _computed(server, slept, start, size)
     if result is None and slept.idle > MOST_IDLE:
-        raise NotYet(
-            tried=tried,
-            expected=f"pauses that are over at once: the numbers take {COMPUTES} s of computing",
-            seen=f"pauses of {slept.idle:.1f} s, and no answer yet",
-            diagnosis=_pauses_wait(slept),
+        raise Probe(tried, f"pauses that are over at once: the numbers take {COMPUTES} s of computing").saw(
+            f"pauses of {slept.idle:.1f} s, and no answer yet", _pauses_wait(slept)
         )
     if result is None:
-        raise NotYet(
-            tried=tried,
-            expected="a pause when 5 ms are over",
-            seen=f"more than {MOST_PAUSES * size:,.0f} pauses, and no answer yet",
-            diagnosis=f"The loop was given back after each number, or after a few: {len(slept.delays):,} times so far. "
-            "Each time costs a whole turn of the loop, which is more than a small number takes. Pause when 5 ms are "
-            "over, and not before; then the clock is set back.",
+        raise Probe(tried, "a pause when 5 ms are over").saw(
+            f"more than {MOST_PAUSES * size:,.0f} pauses, and no answer yet",
+            f"The loop was given back after each number, or after a few: {len(slept.delays):,} times so far. Each time "
+            "costs a whole turn of the loop, which is more than a small number takes. Pause when 5 ms are over, and "
+            "not before; then the clock is set back.",
         )
     _require_answered(result, tried)
     if len(threads) > 2:
         _refuse_threads(answer, tried)
     if turns.longest > LONGEST_RUN * turns.computed:
-        raise NotYet(
-            tried=tried,
-            expected="a loop that has its turn again and again",
-            seen=f"none for {ms(turns.longest)} of the {ms(turns.computed)} that were computed",
-            diagnosis=_why_held(answer, slept, what),
+        raise Probe(tried, "a loop that has its turn again and again").saw(
+            f"none for {ms(turns.longest)} of the {ms(turns.computed)} that were computed",
+            _why_held(answer, slept, what),
         )
     return turns.longest
 
@@ -190,19 +181,17 @@ def _require_count(result: Burst, start: int, limit: int) -> None:
     tried, expected = f"`{result.calls[0].path}`", str(primes_between(start, limit))
     _require_answered(result, tried)
     if result.calls[0].body != expected.encode():
-        raise NotYet(
-            tried=tried,
-            expected=f"`{expected}`",
-            seen=f"`{result.calls[0].body.decode(errors='replace')[:80]}`",
-            diagnosis="The count is not right any more. Each number from `start` up to, and without, `limit` is "
-            "looked at once, across the pauses too.",
+        raise Probe(tried, f"`{expected}`").saw(
+            f"`{result.calls[0].body.decode(errors='replace')[:80]}`",
+            "The count is not right any more. Each number from `start` up to, and without, `limit` is looked at once, "
+            "across the pauses too.",
         )
 
 
 def _require_answered(result: Burst, tried: str) -> None:
     for call in result.calls:
         if call.status != 200:
-            raise NotYet(tried=tried, expected="status 200", **failure_in_words(call))
+            raise Probe(tried, "status 200").saw(**failure_in_words(call))
 
 
 @contextlib.contextmanager
@@ -237,12 +226,10 @@ def _refuse_threads(answer: Answer, tried: str) -> None:
         if not inspect.iscoroutinefunction(answer["primes"])
         else "The numbers are counted in a worker thread."
     )
-    raise NotYet(
-        tried=tried,
-        expected="computing on the loop's own thread, in slices",
-        seen="another thread computed",
-        diagnosis=f"{how} There the GIL makes the loop queue for each of its steps, and data that belongs to the loop "
-        "is touched by two threads. Stay on the loop, and pause.",
+    raise Probe(tried, "computing on the loop's own thread, in slices").saw(
+        "another thread computed",
+        f"{how} There the GIL makes the loop queue for each of its steps, and data that belongs to the loop is touched "
+        "by two threads. Stay on the loop, and pause.",
     )
 
 
@@ -305,11 +292,11 @@ async def _require_little_extra(server: LiveServer, slept: Slept) -> float:
     extra = (process_time() - begun + slept.idle) / plain
     _require_count(result, 0, limit)  # across many pauses
     if extra > MOST_EXTRA:
-        raise NotYet(
-            tried=f"{limit:,} small numbers, with pauses and without",
-            expected="at most twice as long as without a pause",
-            seen=f"{extra:.1f} times as long",
-            diagnosis=_pauses_wait(slept)
+        raise Probe(
+            f"{limit:,} small numbers, with pauses and without", "at most twice as long as without a pause"
+        ).saw(
+            f"{extra:.1f} times as long",
+            _pauses_wait(slept)
             if slept.idle > plain / 3
             else "The loop is free, but the computing itself takes much longer than without pauses. What is done for "
             "each number must stay small: look at the clock, and no more.",

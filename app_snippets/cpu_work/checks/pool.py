@@ -20,7 +20,19 @@ from app_snippets.cpu_work.checks.common import (
 )
 from workbench.around import Call, burst
 from workbench.clock import until
-from workbench.judge import MODULE, Answer, Held, NotYet, Trial, exercise, failure_in_words, ms, require_pings, trial
+from workbench.judge import (
+    MODULE,
+    Answer,
+    Held,
+    NotYet,
+    Probe,
+    Trial,
+    exercise,
+    failure_in_words,
+    ms,
+    require_pings,
+    trial,
+)
 from workbench.server import LiveServer
 
 CALLS = 4  # at once
@@ -70,22 +82,17 @@ async def _one_after_another(answer: Answer, server: LiveServer, started: Starte
         workers.add(_worker_of(answer, result.calls[0], primes_between(start, limit), tried, held))
         forked = [one for one in started.processes if type(one).__name__ == "ForkProcess"]
         if forked:
-            raise NotYet(
-                tried=tried,
-                expected="workers that were spawned, or come from a fork server",
-                seen="workers that were forked from the server",
-                diagnosis="The pool forks, as Python before 3.14 does on Linux unless told otherwise: each worker "
-                "begins as a copy of the server, its sockets and held locks included, and a lock that a thread held in "
-                "that moment is never released in the copy. Give the pool "
-                "`mp_context=multiprocessing.get_context('spawn')`.",
+            raise Probe(tried, "workers that were spawned, or come from a fork server").saw(
+                "workers that were forked from the server",
+                "The pool forks, as Python before 3.14 does on Linux unless told otherwise: each worker begins as a "
+                "copy of the server, its sockets and held locks included, and a lock that a thread held in that moment "
+                "is never released in the copy. Give the pool `mp_context=multiprocessing.get_context('spawn')`.",
             )
     if all(growth):
-        raise NotYet(
-            tried=tried,
-            expected="workers that are used again",
-            seen=f"{sum(growth)} processes were started for 4 calls",
-            diagnosis="Each request starts processes of its own. Starting one takes longer than most computing does, "
-            "and many requests at once start many. Open one pool in the lifespan, and let all requests use it.",
+        raise Probe(tried, "workers that are used again").saw(
+            f"{sum(growth)} processes were started for 4 calls",
+            "Each request starts processes of its own. Starting one takes longer than most computing does, and many "
+            "requests at once start many. Open one pool in the lifespan, and let all requests use it.",
         )
     return workers
 
@@ -101,12 +108,10 @@ async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) ->
     held = sum(one.seconds for one in seen.held)
     if held > seen.burst.wall / 2:  # a right answer holds it for what it takes to start a worker, at most
         where = max(seen.held, key=lambda one: one.seconds)
-        raise NotYet(
-            tried=tried,
-            expected="a loop that is free while the workers compute",
-            seen=f"held for {ms(held)} of {ms(seen.burst.wall)}, and one ping waited {ms(seen.beat.longest)}",
-            diagnosis=f"A worker computes, but the loop waits for it: {where} stops the thread until the result is "
-            "there. Await it instead: run_in_executor gives back what can be awaited."
+        raise Probe(tried, "a loop that is free while the workers compute").saw(
+            f"held for {ms(held)} of {ms(seen.burst.wall)}, and one ping waited {ms(seen.beat.longest)}",
+            f"A worker computes, but the loop waits for it: {where} stops the thread until the result is there. Await "
+            "it instead: run_in_executor gives back what can be awaited."
             if where.calling in ("result", "wait", "as_completed", "map", "get", "join")
             else f"A worker computes, and yet the loop is held at {where}.",
         )
@@ -116,26 +121,21 @@ async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) ->
 def _worker_of(answer: Answer, call: Call, primes: int, tried: str, held: list[Held]) -> int:
     """The process that answered the call. Raises NotYet where the call failed or it was the server's own."""
     if call.status != 200:
-        raise NotYet(tried=tried, expected="status 200", **_failure(call))
+        raise Probe(tried, "status 200").saw(**_failure(call))
     try:
         body = call.json()
         counted, process = body["primes"], body["process"]
     except (ValueError, KeyError, TypeError):
         counted = process = None
     if counted != primes or not isinstance(process, int):
-        raise NotYet(
-            tried=f"`{call.path}`",
-            expected=f"{primes} primes, and the process that counted them",
-            seen=f"`{call.body.decode(errors='replace')[:80]}`",
-            diagnosis="The answer is no longer what count_primes returns for this `start` and `limit`. Both must "
-            "reach the worker, and its answer the caller.",
+        raise Probe(f"`{call.path}`", f"{primes} primes, and the process that counted them").saw(
+            f"`{call.body.decode(errors='replace')[:80]}`",
+            "The answer is no longer what count_primes returns for this `start` and `limit`. Both must reach the "
+            "worker, and its answer the caller.",
         )
     if process == os.getpid():
-        raise NotYet(
-            tried=tried,
-            expected="an answer from a worker process",
-            seen="the server's own process counted",
-            diagnosis=_in_this_process(answer),
+        raise Probe(tried, "an answer from a worker process").saw(
+            "the server's own process counted", _in_this_process(answer)
         )
     return int(process)
 
@@ -159,8 +159,8 @@ def _in_this_process(answer: Answer) -> str:
             "pool, and ThreadPoolExecutor is one. Its twin with processes is ProcessPoolExecutor."
         )
     return (
-        "The computing still runs on the loop: `count_primes` is called in the handler itself, and nothing there "
-        "hands it to a worker."
+        "The computing still runs on the loop: `count_primes` is called in the handler itself, and nothing there hands "
+        "it to a worker."
     )
 
 
@@ -262,7 +262,7 @@ def _unpicklable(error: NotYet, sent: list[Callable[..., Any]]) -> NotYet:
             "What is sent to a worker is pickled, and something here cannot be: a request, a pool, a lock or a "
             "connection stays in its process. Send count_primes and plain numbers."
         )
-    return NotYet(tried=verdict.tried, expected=verdict.expected, seen=verdict.seen, diagnosis=why)
+    return Probe(verdict.tried, verdict.expected).saw(verdict.seen, why)
 
 
 async def _require_none_left(started: Started, workers: set[int]) -> None:
@@ -273,12 +273,10 @@ async def _require_none_left(started: Started, workers: set[int]) -> None:
         return not left
 
     if not await until(none_left, TIME_TO_END):
-        raise NotYet(
-            tried="to stop the server",
-            expected="no process left",
-            seen=f"{len(left)} still running {TIME_TO_END:g} s later",
-            diagnosis="The pool is open still: nobody closed it when the server stopped, and its workers go on without "
-            "work. Close it after the `yield`, or let a `with` around the `yield` do it.",
+        raise Probe("to stop the server", "no process left").saw(
+            f"{len(left)} still running {TIME_TO_END:g} s later",
+            "The pool is open still: nobody closed it when the server stopped, and its workers go on without work. "
+            "Close it after the `yield`, or let a `with` around the `yield` do it.",
         )
 
 

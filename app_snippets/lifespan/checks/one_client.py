@@ -13,7 +13,17 @@ from typing import Any
 import httpx
 
 from workbench.around import Call, Reply, Upstream, burst, upstream
-from workbench.judge import Answer, NotYet, exercise, failure_in_words, innermost, place_in_words, said, where_it_is
+from workbench.judge import (
+    Answer,
+    NotYet,
+    Probe,
+    exercise,
+    failure_in_words,
+    innermost,
+    place_in_words,
+    said,
+    where_it_is,
+)
 from workbench.server import LiveServer, ServeError, serve
 
 CALLS = 24
@@ -49,12 +59,10 @@ async def one_client(answer: Answer) -> str:
             await asyncio.to_thread(other.stop)
         await asyncio.to_thread(server.stop)
     if left := [client for client in built if not client.is_closed]:
-        raise NotYet(
-            tried="to stop the servers",
-            expected="all clients closed",
-            seen=f"{len(left)} of {len(built)} still open",
-            diagnosis="A client is opened and never closed: its connections stay behind when the server stops. Open it "
-            "with `async with`, and yield inside the block.",
+        raise Probe("to stop the servers", "all clients closed").saw(
+            f"{len(left)} of {len(built)} still open",
+            "A client is opened and never closed: its connections stay behind when the server stops. Open it with "
+            "`async with`, and yield inside the block.",
         )
     return f"{CALLS} calls, {connections} connection{'s'[: connections - 1]} upstream; two servers at once, all closed."
 
@@ -97,12 +105,10 @@ async def _loaded(answer: Answer) -> None:
     except NotYet as error:
         if "FastAPIError" not in error.verdict.seen or "Request[" not in answer.source:
             raise
-        raise NotYet(
-            tried=error.verdict.tried,
-            expected=error.verdict.expected,
-            seen=error.verdict.seen,
-            diagnosis="FastAPI knows `Request`, and takes `Request[State]` for the type of a field in the request. "
-            "Annotate the parameter with plain `Request`; the type of the client is what get_client returns.",
+        raise Probe(error.verdict.tried, error.verdict.expected).saw(
+            error.verdict.seen,
+            "FastAPI knows `Request`, and takes `Request[State]` for the type of a field in the request. Annotate the "
+            "parameter with plain `Request`; the type of the client is what get_client returns.",
         ) from None
 
 
@@ -124,7 +130,7 @@ async def _served(answer: Answer, what: str, name: str) -> LiveServer:
                 "The client is made once, when the cell is run, and opened again with each server: a client that was "
                 "closed cannot be opened again. Make it in the lifespan."
             )
-        raise NotYet(tried=f"to start {what}", expected="an app that starts", seen=where, diagnosis=why) from error
+        raise Probe(f"to start {what}", "an app that starts").saw(where, why) from error
 
 
 async def _asked(server: LiveServer, path: str) -> Call:
@@ -142,11 +148,8 @@ async def _require_few_connections(answer: Answer, server: LiveServer, service: 
         ports = {one.client_port for one in service.server.record.requests}
     if len(ports) <= MOST:
         return len(ports)
-    common = {
-        "tried": tried,
-        "expected": f"{MOST} connections to the service at most",
-        "seen": f"{len(ports)} connections after {asked} calls",
-    }
+    probe = Probe(tried, f"{MOST} connections to the service at most")
+    seen = f"{len(ports)} connections after {asked} calls"
     if len(built) >= asked:
         why = "A client is built for each request"
         if not isinstance(built[-1], httpx.AsyncClient):
@@ -155,11 +158,11 @@ async def _require_few_connections(answer: Answer, server: LiveServer, service: 
             why += ", in the endpoint"
         elif _opened_in(answer.source, "get_client"):
             why += ": FastAPI calls a dependency anew each time, and what is opened in it lives as long as the request"
-        raise NotYet(**common, diagnosis=f"{why}. What is to outlive requests is opened in the lifespan.")
-    raise NotYet(
-        **common,
-        diagnosis="The client is shared, and its connections are not: it closes each of them after one answer. Leave "
-        "its keep-alive as it is.",
+        raise probe.saw(seen, f"{why}. What is to outlive requests is opened in the lifespan.")
+    raise probe.saw(
+        seen,
+        "The client is shared, and its connections are not: it closes each of them after one answer. Leave its "
+        "keep-alive as it is.",
     )
 
 
@@ -195,7 +198,7 @@ def _require_answer(
         words["diagnosis"] = (
             "The client that is handed out is closed already: its `async with` block has ended. Yield inside the block."
         )
-    raise NotYet(tried=tried, expected=f"`{expected}` from `{call.path}`", **words)
+    raise Probe(tried, f"`{expected}` from `{call.path}`").saw(**words)
 
 
 async def _require_side_by_side(server: LiveServer, service: Upstream) -> None:
@@ -209,12 +212,10 @@ async def _require_side_by_side(server: LiveServer, service: Upstream) -> None:
         service.replies.update(kept)
     if calls.statuses == [200] * AT_ONCE and service.peak > 1:
         return
-    raise NotYet(
-        tried=f"{AT_ONCE} calls at once, while the service takes 200 ms",
-        expected="several of them in flight together",
-        seen=f"at most {service.peak} at the service",
-        diagnosis="The connection is shared, and the calls take turns: a synchronous client holds the loop, and a lock "
-        "or a limit of one connection lets only one call in.",
+    raise Probe(f"{AT_ONCE} calls at once, while the service takes 200 ms", "several of them in flight together").saw(
+        f"at most {service.peak} at the service",
+        "The connection is shared, and the calls take turns: a synchronous client holds the loop, and a lock or a "
+        "limit of one connection lets only one call in.",
     )
 
 
@@ -225,25 +226,26 @@ async def _require_own(answer: Answer, server: LiveServer, service: Upstream, tr
         return
     theirs = call.status == 200 and call.json() == others.replies["/price"].body
     seen = "what the other server's service says" if theirs else failure_in_words(call)["seen"]
-    common = {"tried": tried, "expected": "what its own service says, whose address it was started with", "seen": seen}
+    probe = Probe(tried, "what its own service says, whose address it was started with")
+    found = seen
     app = await answer.load()
     if any(isinstance(value, httpx.AsyncClient) for value in app.state._state.values()):
-        raise NotYet(
-            **common,
-            diagnosis="The client is in `app.state`, and there is one `app` for both servers: the second start put its "
-            "own client in the place of the first one's. What a lifespan yields belongs to one server.",
+        raise probe.saw(
+            found,
+            "The client is in `app.state`, and there is one `app` for both servers: the second start put its own "
+            "client in the place of the first one's. What a lifespan yields belongs to one server.",
         )
     if "global " in answer.source:
-        raise NotYet(
-            **common,
-            diagnosis="The client is in a global variable, so there is one for both servers, and the second start "
-            "replaced it. What a lifespan yields belongs to one server.",
+        raise probe.saw(
+            found,
+            "The client is in a global variable, so there is one for both servers, and the second start replaced it. "
+            "What a lifespan yields belongs to one server.",
         )
-    raise NotYet(
-        **common,
-        diagnosis="The client, or the address that it asks, is made once for the whole module. A second server has an "
-        "event loop of its own, and a client's connections belong to the loop that opened them. Make it in the "
-        "lifespan, and yield it.",
+    raise probe.saw(
+        found,
+        "The client, or the address that it asks, is made once for the whole module. A second server has an event loop "
+        "of its own, and a client's connections belong to the loop that opened them. Make it in the lifespan, and "
+        "yield it.",
     )
 
 

@@ -12,7 +12,17 @@ from typing import Any
 from fastapi import FastAPI
 
 from workbench.around import burst
-from workbench.judge import Answer, NotYet, exercise, failure_in_words, innermost, place_in_words, said, where_it_is
+from workbench.judge import (
+    Answer,
+    NotYet,
+    Probe,
+    exercise,
+    failure_in_words,
+    innermost,
+    place_in_words,
+    said,
+    where_it_is,
+)
 from workbench.server import ServeError, serve
 
 NAMES = ["client", "database", "broker"]
@@ -79,6 +89,10 @@ class Story:
     def left_open(self) -> list[str]:
         return [name for name in self.did("open done") if name not in self.did("close")]
 
+    def not_yet(self, expected: str, diagnosis: str) -> NotYet:
+        """What to raise when the log shows something else."""
+        return Probe(self.tried, expected).saw(self.in_words, diagnosis)
+
     @property
     def in_words(self) -> str:
         """What happened, in short: `open client, open database ✘`."""
@@ -92,8 +106,8 @@ class Story:
     asks_for="make_app",
     hints=[
         "For each line of the lifespan: if it raises, which of the lines after it do not run, and what is open then?",
-        "What is open must be closed whatever comes next. An AsyncExitStack keeps a list of that, and works through "
-        "it in reverse, even if one of the closes fails.",
+        "What is open must be closed whatever comes next. An AsyncExitStack keeps a list of that, and works through it "
+        "in reverse, even if one of the closes fails.",
         "`async with AsyncExitStack() as stack:`, and after each `await x.open()` a "
         "`stack.push_async_callback(x.close)`. The `yield` is in the block too.",
     ],
@@ -126,11 +140,8 @@ async def _lived(answer: Answer, fault: str, tried: str) -> Story:
     if asyncio.iscoroutine(app):
         app.close()
     if not isinstance(app, FastAPI):
-        raise NotYet(
-            tried="`make_app(client, database, broker)`",
-            expected="a FastAPI app",
-            seen=f"a {type(app).__name__}",
-            diagnosis="make_app must return the app that it makes.",
+        raise Probe("`make_app(client, database, broker)`", "a FastAPI app").saw(
+            f"a {type(app).__name__}", "make_app must return the app that it makes."
         )
     try:
         server = await asyncio.to_thread(serve, app, name=f"answer {fault}", start_timeout=2)
@@ -149,16 +160,14 @@ async def _lived(answer: Answer, fault: str, tried: str) -> Story:
 def _refuse_start(story: Story, error: ServeError) -> None:
     """The server did not start, and not because of the fault."""
     if story.fault and "didn't yield" in str(error):
-        raise NotYet(
-            tried=story.tried,
-            expected="a server that does not start, and says why",
-            seen=f"{story.in_words}, and `generator didn't yield`",
-            diagnosis="The error was caught, and the lifespan came to its end without a `yield`. The server does not "
-            "start, and the reason is lost. Close what is open, and let the error out.",
+        raise Probe(story.tried, "a server that does not start, and says why").saw(
+            f"{story.in_words}, and `generator didn't yield`",
+            "The error was caught, and the lifespan came to its end without a `yield`. The server does not start, and "
+            "the reason is lost. Close what is open, and let the error out.",
         ) from error
     cause = error.__cause__
     where = place_in_words(innermost(cause.__traceback__)) or type(cause).__name__ if cause else where_it_is()
-    raise NotYet(tried=story.tried, expected="an app that starts", seen=where, diagnosis=f"{error}") from error
+    raise Probe(story.tried, "an app that starts").saw(where, f"{error}") from error
 
 
 def _root(error: BaseException) -> BaseException:
@@ -202,28 +211,24 @@ def _require_service(story: Story) -> None:
             "seen": said(call),
             "diagnosis": "`/status` no longer asks the three resources that make_app was given.",
         }
-    raise NotYet(tried="`/status`, with no fault", expected="what the three resources answer", **seen)
+    raise Probe("`/status`, with no fault", "what the three resources answer").saw(**seen)
 
 
 def _require_orderly(story: Story) -> None:
     """With no fault: opened in order, closed once, in reverse, one after the other."""
-    common = {"tried": story.tried, "seen": story.in_words}
     if story.did("open done") != NAMES:
         why = ""
         if not story.did("open"):
             why = "None of them was opened: `open()` without `await` is a call that has not begun. "
-        raise NotYet(
-            **common,
-            expected="open client, open database, open broker",
-            diagnosis=why
-            + "Each resource is opened once, in the order in which make_app gets them: the later ones may need "
-            "the earlier ones.",
+        raise story.not_yet(
+            "open client, open database, open broker",
+            why + "Each resource is opened once, in the order in which make_app gets them: the later ones may need the "
+            "earlier ones.",
         )
     if "open database" in story.log and story.log.index("open database") < story.log.index("open client done"):
-        raise NotYet(
-            **common,
-            expected="each open when the one before it is done",
-            diagnosis="They are opened side by side. The later ones may need the earlier ones: open one after another.",
+        raise story.not_yet(
+            "each open when the one before it is done",
+            "They are opened side by side. The later ones may need the earlier ones: open one after another.",
         )
     if story.left_open:
         why = "Nothing closes it when the server stops. What stands after the `yield` runs then, or an exit stack does."
@@ -233,49 +238,42 @@ def _require_orderly(story: Story) -> None:
                 why += " A stack is given the function, `x.close`, and calls it at the end."
         elif isinstance(sys.stderr, io.StringIO) and "never awaited" in sys.stderr.getvalue():
             why = "A close was called and not awaited, so it never began. A stack awaits with push_async_callback."
-        raise NotYet(**common, expected="each of them closed at the stop", diagnosis=why)
+        raise story.not_yet("each of them closed at the stop", why)
     closes = story.did("close")
     if len(closes) > len(NAMES):
-        raise NotYet(
-            **common,
-            expected="each of them closed once",
-            diagnosis="Something is closed twice: once by hand and once more by a stack or a `finally`.",
+        raise story.not_yet(
+            "each of them closed once",
+            "Something is closed twice: once by hand and once more by a stack or a `finally`.",
         )
     if story.log.index(f"close {closes[1]}") < story.log.index(f"close {closes[0]} done"):
-        raise NotYet(
-            **common,
-            expected="each close when the one before it is done",
-            diagnosis="They are closed side by side, as gather does it: the database goes while the broker may still "
-            "need it to say good-bye. Close one after another.",
+        raise story.not_yet(
+            "each close when the one before it is done",
+            "They are closed side by side, as gather does it: the database goes while the broker may still need it to "
+            "say good-bye. Close one after another.",
         )
     if closes != NAMES[::-1]:
-        raise NotYet(
-            **common,
-            expected="close broker, close database, close client",
-            diagnosis="They are not closed in reverse. What was opened later may still use what was opened before it.",
+        raise story.not_yet(
+            "close broker, close database, close client",
+            "They are not closed in reverse. What was opened later may still use what was opened before it.",
         )
 
 
 def _require_failed_start(story: Story) -> None:
     if not story.started:
         return
-    raise NotYet(
-        tried=story.tried,
-        expected="a server that does not start, and says why",
-        seen=f"a server that runs: {story.in_words}",
-        diagnosis="The error was caught, and the server went on without what it needs: each request finds that out "
-        "for itself. Close what is open, and let the error out: then the server does not start.",
+    raise Probe(story.tried, "a server that does not start, and says why").saw(
+        f"a server that runs: {story.in_words}",
+        "The error was caught, and the server went on without what it needs: each request finds that out for itself. "
+        "Close what is open, and let the error out: then the server does not start.",
     )
 
 
 def _require_closed(answer: Answer, story: Story) -> None:
-    common = {"tried": story.tried, "seen": story.in_words}
     closes, opened = story.did("close"), story.did("open done")
     if unopened := [name for name in closes if name not in opened]:
-        raise NotYet(
-            **common,
-            expected="only what was opened is closed",
-            diagnosis=f"`{unopened[0]}` was closed and had never been opened: "
+        raise story.not_yet(
+            "only what was opened is closed",
+            f"`{unopened[0]}` was closed and had never been opened: "
             + (
                 "the `finally` closes all three, however far the opening came."
                 if _try_around_the_yield(answer.source)
@@ -283,19 +281,15 @@ def _require_closed(answer: Answer, story: Story) -> None:
             ),
         )
     if len(closes) > len(set(closes)):
-        raise NotYet(
-            **common, expected="each closed once", diagnosis="After a failure, something is closed for a second time."
-        )
+        raise story.not_yet("each closed once", "After a failure, something is closed for a second time.")
     if not story.left_open:
         if closes != opened[::-1]:
-            raise NotYet(
-                **common,
-                expected="closed in reverse",
-                diagnosis="All is closed, and not in reverse order once something has failed.",
+            raise story.not_yet(
+                "closed in reverse", "All is closed, and not in reverse order once something has failed."
             )
         return
     left = " and ".join(f"`{name}`" for name in story.left_open)
-    raise NotYet(**common, expected=f"{left} closed as well", diagnosis=_why_left(answer, story, left))
+    raise story.not_yet(f"{left} closed as well", _why_left(answer, story, left))
 
 
 def _why_left(answer: Answer, story: Story, left: str) -> str:
@@ -340,10 +334,8 @@ def _try_around_the_yield(source: str) -> list[ast.stmt] | None:
 def _require_said(story: Story) -> None:
     if "refused" in story.said:
         return
-    raise NotYet(
-        tried=story.tried,
-        expected="the failure in the server's log",
-        seen=f"{story.in_words}, and a log without a word of it",
-        diagnosis="All is closed, and nobody will ever know that one of the closes failed: the error was caught and "
-        "dropped. Let it out of the lifespan when the others are closed, or log it.",
+    raise Probe(story.tried, "the failure in the server's log").saw(
+        f"{story.in_words}, and a log without a word of it",
+        "All is closed, and nobody will ever know that one of the closes failed: the error was caught and dropped. Let "
+        "it out of the lifespan when the others are closed, or log it.",
     )

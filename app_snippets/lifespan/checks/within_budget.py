@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from workbench import clock
 from workbench.around import Call, burst
 from workbench.clock import until
-from workbench.judge import Answer, Held, NotYet, exercise, failure_in_words, ms, said
+from workbench.judge import Answer, Held, Probe, exercise, failure_in_words, ms, said
 from workbench.server import LiveServer, serve
 
 BUDGET, ATTEMPT, ATTEMPTS, PAUSE = 0.9, 0.3, 5, 0.1  # as the cell has them, in seconds
@@ -135,18 +135,12 @@ async def _judged(faulty: Faulty, calls: dict[str, Call]) -> str:
     _require_recovery(faulty, calls["GET /silent-once"], "one attempt without an answer, then a good one")
     await _require_budget_kept(faulty)
     if down.status != 503 and not (down.status == 504 and down.latency > 0.9 * BUDGET):  # it ran out in a pause
-        raise NotYet(
-            tried="`GET /down`: every attempt is answered with 503",
-            expected="that 503, passed on",
-            seen=said(down),
-            diagnosis="When the attempts are used up, what the service said last is the answer: return it.",
+        raise Probe("`GET /down`: every attempt is answered with 503", "that 503, passed on").saw(
+            said(down), "When the attempts are used up, what the service said last is the answer: return it."
         )
     if calls["POST /down"].status != 503:
-        raise NotYet(
-            tried="`POST /down`, which is answered with 503",
-            expected="that 503, passed on",
-            seen=said(calls["POST /down"]),
-            diagnosis="A POST is sent once, and its answer is passed on whatever its status.",
+        raise Probe("`POST /down`, which is answered with 503", "that 503, passed on").saw(
+            said(calls["POST /down"]), "A POST is sent once, and its answer is passed on whatever its status."
         )
     return (
         f"Down: {faulty.attempts('GET /down')} attempts. Silent: {faulty.attempts('GET /silent')}, in "
@@ -158,11 +152,9 @@ def _require_free_loop(held: list[Held]) -> None:
     """No line holds the loop for most of a pause, again and again."""
     for one in held:
         if sum(other.line == one.line for other in held) > 2:
-            raise NotYet(
-                tried="all of the calls at once",
-                expected="a loop that is free while one of them pauses",
-                seen=f"the loop held again and again at {one}",
-                diagnosis="It is tried again, and the pause blocks: nobody else is served during it. Await it, with "
+            raise Probe("all of the calls at once", "a loop that is free while one of them pauses").saw(
+                f"the loop held again and again at {one}",
+                "It is tried again, and the pause blocks: nobody else is served during it. Await it, with "
                 "asyncio.sleep."
                 if one.calling == ""
                 else "What waits there blocks: nobody else is served meanwhile. Only what is awaited gives the loop "
@@ -173,12 +165,10 @@ def _require_free_loop(held: list[Held]) -> None:
 def _require_pauses(faulty: Faulty) -> None:
     for key in ("GET /twice", "GET /down"):
         if faulty.shortest_pause(key) < 0.9 * PAUSE:
-            raise NotYet(
-                tried=f"`{key}`",
-                expected=f"a pause of {ms(PAUSE)} between two attempts, at least",
-                seen=f"the next attempt {ms(faulty.shortest_pause(key))} after an answer",
-                diagnosis="A service that is down is asked again at once. Many callers that do so keep it down: await "
-                "a pause before the next attempt.",
+            raise Probe(f"`{key}`", f"a pause of {ms(PAUSE)} between two attempts, at least").saw(
+                f"the next attempt {ms(faulty.shortest_pause(key))} after an answer",
+                "A service that is down is asked again at once. Many callers that do so keep it down: await a pause "
+                "before the next attempt.",
             )
 
 
@@ -188,63 +178,53 @@ def _require_fine(call: Call) -> None:
     words = failure_in_words(call)
     if "NoneType" in words["diagnosis"]:
         words["diagnosis"] = "`ask` came to its end without a `return`: a good answer must be returned."
-    raise NotYet(tried="`GET /fine`, where all is well", expected="status 200", **words)
+    raise Probe("`GET /fine`, where all is well", "status 200").saw(**words)
 
 
 def _require_no_post_again(faulty: Faulty, calls: dict[str, Call]) -> None:
     for path in ("/down", "/silent"):
         if (count := faulty.attempts(f"POST {path}")) > 1:
-            raise NotYet(
-                tried=f"`POST {path}`, to a service that "
+            raise Probe(
+                f"`POST {path}`, to a service that "
                 + ("answers with 503" if path == "/down" else "takes the order and gives no answer"),
-                expected="one attempt",
-                seen=f"{count} attempts",
-                diagnosis="A POST was sent again. The service may have done what it was asked before the answer was "
-                "lost, and then the order is placed twice. Only what may be done twice is tried again: a GET.",
+                "one attempt",
+            ).saw(
+                f"{count} attempts",
+                "A POST was sent again. The service may have done what it was asked before the answer was lost, and "
+                "then the order is placed twice. Only what may be done twice is tried again: a GET.",
             )
         if count == 0:
-            raise NotYet(
-                tried=f"`POST {path}`",
-                expected="one attempt",
-                seen=f"none, {said(calls[f'POST {path}'])}",
-                diagnosis="POST is not sent at all.",
+            raise Probe(f"`POST {path}`", "one attempt").saw(
+                f"none, {said(calls[f'POST {path}'])}", "POST is not sent at all."
             )
 
 
 def _require_no_again(faulty: Faulty, missing: Call) -> None:
     if (count := faulty.attempts("GET /missing")) > 1:
-        raise NotYet(
-            tried="`GET /missing`, which the service answers with 404",
-            expected="one attempt, and the 404 passed on",
-            seen=f"{count} attempts, {said(missing)}",
-            diagnosis="A 404 is an answer: the service is up, and will say the same next time. Try again after 5xx and "
-            "after no answer, and pass on what is below 500.",
+        raise Probe("`GET /missing`, which the service answers with 404", "one attempt, and the 404 passed on").saw(
+            f"{count} attempts, {said(missing)}",
+            "A 404 is an answer: the service is up, and will say the same next time. Try again after 5xx and after no "
+            "answer, and pass on what is below 500.",
         )
     if missing.status != 404:
-        raise NotYet(
-            tried="`GET /missing`, which the service answers with 404",
-            expected="the 404 passed on",
-            seen=said(missing),
-            diagnosis="`ask` returns the service's answer whatever its status. raise_for_status() raises "
-            "HTTPStatusError, which is no TransportError, and nobody here catches it.",
+        raise Probe("`GET /missing`, which the service answers with 404", "the 404 passed on").saw(
+            said(missing),
+            "`ask` returns the service's answer whatever its status. raise_for_status() raises HTTPStatusError, which "
+            "is no TransportError, and nobody here catches it.",
         )
 
 
 def _require_capped(faulty: Faulty, down: Call) -> None:
     count = faulty.attempts("GET /down")
     if count > ATTEMPTS:
-        raise NotYet(
-            tried="`GET /down`: every attempt is answered with 503",
-            expected=f"{ATTEMPTS} attempts at most",
-            seen=f"{count} attempts",
-            diagnosis="Nothing caps the attempts. A service that is down gets more requests than one that is well, "
-            "and does not come up again.",
+        raise Probe("`GET /down`: every attempt is answered with 503", f"{ATTEMPTS} attempts at most").saw(
+            f"{count} attempts",
+            "Nothing caps the attempts. A service that is down gets more requests than one that is well, and does not "
+            "come up again.",
         )
     if down.status is None:
-        raise NotYet(
-            tried="`GET /down`: every attempt is answered with 503",
-            expected=f"an answer within {BUDGET} s",
-            **failure_in_words(down),
+        raise Probe("`GET /down`: every attempt is answered with 503", f"an answer within {BUDGET} s").saw(
+            **failure_in_words(down)
         )
 
 
@@ -252,11 +232,8 @@ def _require_recovery(faulty: Faulty, call: Call, fault: str) -> None:
     if call.status == 200:
         return
     count = faulty.attempts(f"GET {call.path}")
-    common = {
-        "tried": f"`GET {call.path}`: {fault}",
-        "expected": "status 200",
-        "seen": f"{said(call)} after {count} attempt{'s'[: count - 1]}",
-    }
+    probe = Probe(f"`GET {call.path}`: {fault}", "status 200")
+    seen = f"{said(call)} after {count} attempt{'s'[: count - 1]}"
     error = call.request.error if call.request else None
     if error is not None and type(error).__name__ == "HTTPStatusError":
         why = "The last answer was turned into an exception that the relay does not know. Return the answer itself."
@@ -272,60 +249,49 @@ def _require_recovery(faulty: Faulty, call: Call, fault: str) -> None:
         why = "The pauses between the attempts used up the budget: make them shorter."
     else:
         why = "It was tried again, and given up before the service was well. There is time for more attempts."
-    raise NotYet(**common, diagnosis=why)
+    raise probe.saw(seen, why)
 
 
 def _require_budget(faulty: Faulty, silent: Call, posted: Call) -> None:
     count = faulty.attempts("GET /silent")
-    common = {
-        "tried": "`GET /silent`: no attempt is ever answered",
-        "expected": f"status 504 after {BUDGET} s",
-        "seen": f"{said(silent)} after {silent.latency:.1f} s and {count} attempt{'s'[: count - 1]}",
-    }
+    probe = Probe("`GET /silent`: no attempt is ever answered", f"status 504 after {BUDGET} s")
+    seen = f"{said(silent)} after {silent.latency:.1f} s and {count} attempt{'s'[: count - 1]}"
     if count == 1 and silent.status in (None, 200):
-        raise NotYet(
-            **common,
-            diagnosis="An attempt waits for ever: the client has `timeout=None`, and nothing else ends it. Each "
-            "attempt needs a timeout.",
+        raise probe.saw(
+            seen,
+            "An attempt waits for ever: the client has `timeout=None`, and nothing else ends it. Each attempt needs a "
+            "timeout.",
         )
     if count > IN_BUDGET:
-        raise NotYet(
-            **common,
-            diagnosis=f"Each attempt has a timeout, and all of them together have none: {ATTEMPTS} attempts of "
-            f"{ATTEMPT:g} s are far more than the budget. One asyncio.timeout goes around the whole loop.",
+        raise probe.saw(
+            seen,
+            f"Each attempt has a timeout, and all of them together have none: {ATTEMPTS} attempts of {ATTEMPT:g} s are "
+            "far more than the budget. One asyncio.timeout goes around the whole loop.",
         )
     if silent.latency > TOO_LATE:
-        raise NotYet(
-            **common,
-            diagnosis="The caller was promised an answer in time: the budget is for attempts and pauses alike.",
-        )
+        raise probe.saw(seen, "The caller was promised an answer in time: the budget is for attempts and pauses alike.")
     if silent.status != 504:
         why = "Without an answer from the service, `ask` raises TimeoutError or httpx.TransportError: the relay makes "
-        raise NotYet(**common, diagnosis=f"{why}a 504 of it.")
+        raise probe.saw(seen, f"{why}a 504 of it.")
     if posted.status in (None, 200) or posted.latency > TOO_LATE:
-        raise NotYet(
-            tried="`POST /silent`, which is never answered",
-            expected=f"an answer within {BUDGET} s",
-            seen=f"{said(posted)} after {posted.latency:.1f} s",
-            diagnosis="A GET ends in time, a POST does not: what is not tried again needs a timeout as well.",
+        raise Probe("`POST /silent`, which is never answered", f"an answer within {BUDGET} s").saw(
+            f"{said(posted)} after {posted.latency:.1f} s",
+            "A GET ends in time, a POST does not: what is not tried again needs a timeout as well.",
         )
 
 
 def _require_budget_of_drops(drops: Call) -> None:
     if drops.status == 504 and drops.latency <= TOO_LATE:
         return
-    common = {
-        "tried": f"`GET /drops`: a drop of the body each 0.1 s, for {PATIENCE:g} s",
-        "expected": f"status 504 after {BUDGET} s",
-        "seen": f"{said(drops)} after {drops.latency:.1f} s",
-    }
+    probe = Probe(f"`GET /drops`: a drop of the body each 0.1 s, for {PATIENCE:g} s", f"status 504 after {BUDGET} s")
+    seen = f"{said(drops)} after {drops.latency:.1f} s"
     if drops.status in (None, 200) or drops.latency > TOO_LATE:
-        raise NotYet(
-            **common,
-            diagnosis="httpx's timeout is for each read, and each drop comes in time. Only a clock around the whole "
-            "call, asyncio.timeout, sees that the answer as a whole does not.",
+        raise probe.saw(
+            seen,
+            "httpx's timeout is for each read, and each drop comes in time. Only a clock around the whole call, "
+            "asyncio.timeout, sees that the answer as a whole does not.",
         )
-    raise NotYet(**common, diagnosis="An answer that never becomes complete is none: a 504.")
+    raise probe.saw(seen, "An answer that never becomes complete is none: a 504.")
 
 
 async def _require_budget_kept(faulty: Faulty) -> None:
@@ -335,10 +301,11 @@ async def _require_budget_kept(faulty: Faulty) -> None:
     left = BUDGET - (asked[-1] - asked[0])
     took = over[-1] - asked[-1]
     if left < ATTEMPT / 2 and took > (left + ATTEMPT) / 2:
-        raise NotYet(
-            tried="`GET /silent`: no attempt is ever answered",
-            expected=f"a last attempt that ends with the budget, {ms(left)} after it has begun",
-            seen=f"one that took {ms(took)}",
-            diagnosis="The budget is looked at between the attempts only: the last one gets all of its time, though "
-            "less was left. Put one asyncio.timeout around the whole loop, or give each attempt what is left.",
+        raise Probe(
+            "`GET /silent`: no attempt is ever answered",
+            f"a last attempt that ends with the budget, {ms(left)} after it has begun",
+        ).saw(
+            f"one that took {ms(took)}",
+            "The budget is looked at between the attempts only: the last one gets all of its time, though less was "
+            "left. Put one asyncio.timeout around the whole loop, or give each attempt what is left.",
         )

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from app_snippets.middleware.checks.common import NOTHING_SENT, Answered, Door, call, failure, has_dispatch, knock, over
-from workbench.judge import Answer, NotYet, exercise
+from workbench.judge import Answer, Probe, exercise
 from workbench.server import LiveServer
 
 GOOD = {"authorization": "Bearer swordfish"}
@@ -62,30 +62,23 @@ class _Doors:
     async def let_in(self) -> None:
         tried, answered = "`GET /health` without a token", await call(self.server, "/health")
         if isinstance(answered.error, AttributeError) and "orders" in str(answered.error):
-            raise NotYet(
-                tried=tried,
-                expected="status 200",
-                seen="status 500: request.state has no orders",
-                diagnosis="The lifespan did not run. It comes through your middleware as a scope of type `lifespan`, "
-                "with no path, no headers and no token. Pass it on.",
+            raise Probe(tried, "status 200").saw(
+                "status 500: request.state has no orders",
+                "The lifespan did not run. It comes through your middleware as a scope of type `lifespan`, with no "
+                "path, no headers and no token. Pass it on.",
             )
         if answered.status in (401, 403):
-            raise NotYet(
-                tried=tried,
-                expected="status 200",
-                seen=str(answered),
-                diagnosis="The load balancer asks for `/health`, and has no token. That one path stays open.",
+            raise Probe(tried, "status 200").saw(
+                str(answered), "The load balancer asks for `/health`, and has no token. That one path stays open."
             )
         if answered.status != 200:
-            raise NotYet(tried=tried, expected="status 200", **failure(answered))
+            raise Probe(tried, "status 200").saw(**failure(answered))
         for path, expected in {"/private/salaries": SECRET, "/handbook": "be kind"}.items():
             answered = await call(self.server, path, GOOD)
             if answered.status != 200 or expected not in answered.body:
-                raise NotYet(
-                    tried=f"`GET {path}` with the token",
-                    expected=f"status 200, `{expected}`",
-                    seen=str(answered),
-                    diagnosis=failure(answered)["diagnosis"]
+                raise Probe(f"`GET {path}` with the token", f"status 200, `{expected}`").saw(
+                    str(answered),
+                    failure(answered)["diagnosis"]
                     if answered.error
                     else "The right token is refused. It comes as the header `authorization: Bearer swordfish`; in the "
                     "scope, names and values of headers are bytes, names in lower case.",
@@ -96,11 +89,8 @@ class _Doors:
     ) -> None:
         answered = await call(self.server, path, headers)
         if answered.status != 401 or SECRET in answered.body:
-            raise NotYet(
-                tried=f"`GET {path}` {how}",
-                expected="status 401",
-                seen=str(answered),
-                diagnosis=self._why_not_closed(path, answered, bool(headers)),
+            raise Probe(f"`GET {path}` {how}", "status 401").saw(
+                str(answered), self._why_not_closed(path, answered, bool(headers))
             )
 
     def _why_not_closed(self, path: str, answered: Answered, token: bool) -> str:
@@ -149,28 +139,21 @@ class _Doors:
     async def nothing_done(self) -> None:
         answered = await call(self.server, "/private/orders", method="POST")
         if answered.status != 401:
-            raise NotYet(
-                tried="`POST /private/orders` without a token",
-                expected="status 401",
-                seen=str(answered),
-                diagnosis="What is closed for GET is open for POST. The method makes no difference to who is asking.",
+            raise Probe("`POST /private/orders` without a token", "status 401").saw(
+                str(answered),
+                "What is closed for GET is open for POST. The method makes no difference to who is asking.",
             )
         await over(answered)  # the app may be called after the refusal
         if orders := await self._orders():
-            raise NotYet(
-                tried="`POST /private/orders` without a token",
-                expected="status 401, and no order",
-                seen=f"status 401, and {orders} order",
-                diagnosis="The caller is told 401, and the order was made: the app was called before the token was "
-                "looked at, or beside the refusal. Refuse, and do not call the app.",
+            raise Probe("`POST /private/orders` without a token", "status 401, and no order").saw(
+                f"status 401, and {orders} order",
+                "The caller is told 401, and the order was made: the app was called before the token was looked at, or "
+                "beside the refusal. Refuse, and do not call the app.",
             )
         answered = await call(self.server, "/private/orders", GOOD, method="POST")
         if answered.status != 200 or await self._orders() != 1:
-            raise NotYet(
-                tried="`POST /private/orders` with the token",
-                expected="status 200, and one order",
-                seen=str(answered),
-                diagnosis=failure(answered)["diagnosis"],
+            raise Probe("`POST /private/orders` with the token", "status 200, and one order").saw(
+                str(answered), failure(answered)["diagnosis"]
             )
 
     async def _orders(self) -> int:
@@ -179,12 +162,10 @@ class _Doors:
     async def live(self) -> None:
         door = await knock(self.server, "/private/live", dict(GOOD))
         if door.said != SECRET:
-            raise NotYet(
-                tried="the WebSocket /private/live, with the token",
-                expected=f"the handshake accepted, and `{SECRET}`",
-                seen=str(door),
-                diagnosis="The token is right, and the WebSocket is refused. The scope of a WebSocket has headers as "
-                "a request's has: look for the token there, and then call the app.",
+            raise Probe("the WebSocket /private/live, with the token", f"the handshake accepted, and `{SECRET}`").saw(
+                str(door),
+                "The token is right, and the WebSocket is refused. The scope of a WebSocket has headers as a request's "
+                "has: look for the token there, and then call the app.",
             )
         strangers: dict[str, tuple[str, dict[str, str]]] = {
             "without a token": ("/private/live", {}),
@@ -194,18 +175,15 @@ class _Doors:
         for how, (path, headers) in strangers.items():
             door = await knock(self.server, path, headers)
             if door.status not in (401, 403):
-                raise NotYet(
-                    tried=f"the WebSocket /private/live, {how}",
-                    expected="the handshake refused, with HTTP 403 or 401",
-                    seen=str(door),
-                    diagnosis=self._why_open(door, await self.answer.load(), "URL" in how),
+                raise Probe(f"the WebSocket /private/live, {how}", "the handshake refused, with HTTP 403 or 401").saw(
+                    str(door), self._why_open(door, await self.answer.load(), "URL" in how)
                 )
 
     def _why_open(self, door: Door, app: object, in_url: bool) -> str:
         if in_url and door.open:
             return (
-                "A token in the URL was taken. URLs are in every access log, in the browser's history and in "
-                "Referer headers; a token does not belong there."
+                "A token in the URL was taken. URLs are in every access log, in the browser's history and in Referer "
+                "headers; a token does not belong there."
             )
         if door.said == SECRET and has_dispatch(app):
             return (
@@ -225,8 +203,8 @@ class _Doors:
         if door.status == 500:
             return (
                 "The refusal of a request was sent to a WebSocket, or an exception was raised. In a `websocket` scope "
-                "the server knows no `http.response.start`, and makes a 500 of it. "
-                "Close before accept: it is answered with HTTP 403."
+                "the server knows no `http.response.start`, and makes a 500 of it. Close before accept: it is answered "
+                "with HTTP 403."
             )
         if door.status is not None:
             return "The handshake was refused, with a status that says something else. Close before accept."

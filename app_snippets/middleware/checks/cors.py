@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from app_snippets.middleware.checks.common import Answered, call, failure
-from workbench.judge import Answer, NotYet, exercise
+from workbench.judge import Answer, Probe, exercise
 from workbench.server import LiveServer
 
 TOKEN = "Bearer swordfish"
@@ -123,20 +123,15 @@ class _Pages:
                     "The lifespan did not run: a middleware of yours takes its scope for a request. Pass on every "
                     "scope that is not `http`."
                 )
-            raise NotYet(
-                tried="`GET /orders` with the token and no Origin, as a script asks",
-                expected="status 200, and the orders",
-                seen=str(answered),
-                diagnosis=why,
-            )
+            raise Probe(
+                "`GET /orders` with the token and no Origin, as a script asks", "status 200, and the orders"
+            ).saw(str(answered), why)
         answered = await call(self.server, "/orders")
         if answered.status != 401:
-            raise NotYet(
-                tried="`GET /orders` without a token",
-                expected="status 401",
-                seen=str(answered),
-                diagnosis="Nobody asks for a token any more. CORS is what browsers do for their users; it keeps no "
-                "script out. Authentication stays.",
+            raise Probe("`GET /orders` without a token", "status 401").saw(
+                str(answered),
+                "Nobody asks for a token any more. CORS is what browsers do for their users; it keeps no script out. "
+                "Authentication stays.",
             )
 
     async def evil(self, origin: str) -> None:
@@ -145,11 +140,8 @@ class _Pages:
         if _unreadable(answered, origin) and deleting.blocked.startswith("preflight"):
             return
         how = "reads your user's orders" if not _unreadable(answered, origin) else "may send a DELETE"
-        raise NotYet(
-            tried=f"a page of `{origin}`",
-            expected="no answer that it may read, and no preflight that succeeds",
-            seen=f"it {how}",
-            diagnosis=self._why_let_in(origin),
+        raise Probe(f"a page of `{origin}`", "no answer that it may read, and no preflight that succeeds").saw(
+            f"it {how}", self._why_let_in(origin)
         )
 
     def _why_let_in(self, origin: str) -> str:
@@ -165,8 +157,8 @@ class _Pages:
             )
         if origin == "null":
             return (
-                "`null` is no origin of yours: a sandboxed frame on any page sends it. An origin is allowed when it "
-                "is one of the two."
+                "`null` is no origin of yours: a sandboxed frame on any page sends it. An origin is allowed when it is "
+                "one of the two."
             )
         if origin.startswith("http://shop"):
             return (
@@ -175,8 +167,8 @@ class _Pages:
             )
         if "shopx" in origin:
             return (
-                "In a regular expression, `.` stands for any character, and somebody will buy that name. Escape it, "
-                "or compare with a list."
+                "In a regular expression, `.` stands for any character, and somebody will buy that name. Escape it, or "
+                "compare with a list."
             )
         if origin.startswith(tuple(GOOD)):
             return (
@@ -191,12 +183,9 @@ class _Pages:
     async def reads(self, origin: str) -> None:
         done = await visit(self.server, origin, "/orders")
         if done.blocked or done.answered is None or "a lamp" not in done.answered.body:
-            raise NotYet(
-                tried=f"a page of `{origin}` reads /orders: preflight, then GET with the token and credentials",
-                expected="the orders",
-                seen=str(done),
-                diagnosis=self._why_kept_out(done),
-            )
+            raise Probe(
+                f"a page of `{origin}` reads /orders: preflight, then GET with the token and credentials", "the orders"
+            ).saw(str(done), self._why_kept_out(done))
 
     def _why_kept_out(self, done: Visit) -> str:
         preflight = done.preflight or Answered()
@@ -209,13 +198,13 @@ class _Pages:
             return "Two layers add the same header, and a browser refuses an answer that allows two origins. Keep one."
         if "Credentials" in done.blocked:
             return (
-                "The page's fetch() sends credentials, and the answer does not say that it may: "
-                "allow_credentials is missing."
+                "The page's fetch() sends credentials, and the answer does not say that it may: allow_credentials is "
+                "missing."
             )
         if preflight.status == 401 and preflight.all("access-control-allow-origin"):
             return (
-                "Your CORS layer adds its headers, and lets the preflight through to Authentication, which refuses "
-                "it: a preflight carries no token. The layer has to answer every preflight itself."
+                "Your CORS layer adds its headers, and lets the preflight through to Authentication, which refuses it: "
+                "a preflight carries no token. The layer has to answer every preflight itself."
             )
         if preflight.status == 401:
             return (
@@ -224,8 +213,8 @@ class _Pages:
             )
         if preflight.status in (404, 405):
             return (
-                "Nobody answers the OPTIONS request that a browser sends first, the preflight: it ended at the "
-                "routes, which know no such method. The CORS layer has to answer it itself."
+                "Nobody answers the OPTIONS request that a browser sends first, the preflight: it ended at the routes, "
+                "which know no such method. The CORS layer has to answer it itself."
             )
         if "Allow-Headers" in done.blocked or "headers" in preflight.body:
             return "The page sends an authorization header, and the preflight does not allow it: allow_headers."
@@ -240,14 +229,14 @@ class _Pages:
             done = await visit(self.server, origin, path, token=token)
             if not done.blocked and done.answered and done.answered.status == status:
                 continue
-            raise NotYet(
-                tried=f"a page of `{origin}` asks for {path}"
+            raise Probe(
+                f"a page of `{origin}` asks for {path}"
                 + (" with a token that has run out" if status == 401 else ", which is not there"),
-                expected=f"a {status} that the page may read",
-                seen=str(done),
-                diagnosis="The answer is a 401 without CORS headers, so the page is told of a network error, and "
-                "cannot ask its user to log in again. Authentication answers by itself, outside of your CORS layer: "
-                "add CORS last."
+                f"a {status} that the page may read",
+            ).saw(
+                str(done),
+                "The answer is a 401 without CORS headers, so the page is told of a network error, and cannot ask its "
+                "user to log in again. Authentication answers by itself, outside of your CORS layer: add CORS last."
                 if status == 401
                 else "An error answer lacks the headers that a good one has. The page needs to read its errors, too.",
             )
@@ -255,12 +244,10 @@ class _Pages:
     async def varies(self, origin: str) -> None:
         answered = await call(self.server, "/orders", {"origin": origin, "authorization": TOKEN})
         if "ORIGIN" not in _listed(answered, "vary") and "*" not in _listed(answered, "vary"):
-            raise NotYet(
-                tried=f"`GET /orders` with `origin: {origin}`",
-                expected="a header `Vary: Origin`",
-                seen=f"Vary is {answered.all('vary') or 'not there'}",
-                diagnosis="The answer depends on the Origin and does not say so. A cache hands it to the other page, "
-                "with the wrong origin in it, and that page is blocked. Send `Vary: Origin`.",
+            raise Probe(f"`GET /orders` with `origin: {origin}`", "a header `Vary: Origin`").saw(
+                f"Vary is {answered.all('vary') or 'not there'}",
+                "The answer depends on the Origin and does not say so. A cache hands it to the other page, with the "
+                "wrong origin in it, and that page is blocked. Send `Vary: Origin`.",
             )
 
     async def deletes(self) -> None:
@@ -268,12 +255,13 @@ class _Pages:
         left = await call(self.server, "/orders", {"authorization": TOKEN})
         if not done.blocked and json.loads(left.body) == {}:
             return
-        raise NotYet(
-            tried=f"a page of `{GOOD[0]}` cancels an order: preflight, then DELETE",
-            expected="the order gone, and an answer that the page may read",
-            seen=str(done),
-            diagnosis="The page may read, and not delete: by default CORSMiddleware allows GET only, and the preflight "
-            "for another method fails. Name it in allow_methods."
+        raise Probe(
+            f"a page of `{GOOD[0]}` cancels an order: preflight, then DELETE",
+            "the order gone, and an answer that the page may read",
+        ).saw(
+            str(done),
+            "The page may read, and not delete: by default CORSMiddleware allows GET only, and the preflight for "
+            "another method fails. Name it in allow_methods."
             if "preflight" in done.blocked
             else "The DELETE did not do what it did before.",
         )

@@ -10,7 +10,7 @@ import httpx
 from app_snippets.server_sent_events.sse_client import Event, events
 from workbench import clock
 from workbench.around import Call
-from workbench.judge import NotYet, failure_in_words, leaves
+from workbench.judge import Probe, failure_in_words, leaves
 from workbench.server import LiveServer
 from workbench.server.record import MARK
 
@@ -113,13 +113,11 @@ async def heard(
 def require_stream(found: Heard, tried: str) -> None:
     """An answer with status 200 that is a stream of events. Raises NotYet."""
     if found.call.status != 200:
-        raise NotYet(tried=tried, expected="status 200 and a stream of events", **failure_in_words(found.call))
+        raise Probe(tried, "status 200 and a stream of events").saw(**failure_in_words(found.call))
     if found.media_type != "text/event-stream":
-        raise NotYet(
-            tried=tried,
-            expected="a stream of events, text/event-stream",
-            seen=f"`{found.media_type or 'no content type'}`",
-            diagnosis="The content type says what it is, and a browser's EventSource takes text/event-stream only. "
+        raise Probe(tried, "a stream of events, text/event-stream").saw(
+            f"`{found.media_type or 'no content type'}`",
+            "The content type says what it is, and a browser's EventSource takes text/event-stream only. "
             "response_class=EventSourceResponse and an endpoint that yields make it so.",
         )
 

@@ -15,7 +15,7 @@ from app_snippets.server_sent_events.sse_client import Event, events
 from workbench import clock
 from workbench.around import Call, look_up
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, error_of, exercise, failure_in_words
+from workbench.judge import Answer, NotYet, Probe, error_of, exercise, failure_in_words
 from workbench.server import LiveServer
 
 PATH, COUNT = "/events", "/listeners"
@@ -82,12 +82,10 @@ class _Listeners:
                     require_stream(one, tried)
             if clock.now() > deadline:
                 hearing = sum(bool(one.events) for one in self.fast)
-                raise NotYet(
-                    tried=tried,
-                    expected="each of them hears something",
-                    seen=f"{hearing or 'none'} of three did",
-                    diagnosis="What is published does not come to all who listen. publish() hands each text to the "
-                    "queue of each listener, and listen() yields what is in its own.",
+                raise Probe(tried, "each of them hears something").saw(
+                    f"{hearing or 'none'} of three did",
+                    "What is published does not come to all who listen. publish() hands each text to the queue of each "
+                    "listener, and listen() yields what is in its own.",
                 )
             await self.publish("hello", tried)
             await asyncio.sleep(0.02)
@@ -97,12 +95,10 @@ class _Listeners:
         try:
             response = await self.client.post(PATH, json=text)
         except httpx.TimeoutException:
-            raise NotYet(
-                tried=tried,
-                expected="a text that is published at once",
-                seen=f"publish() did not come back within {PATIENCE:g} s",
-                diagnosis="publish() waits for a place in the queue of one who does not read, and so all others wait "
-                "with it: one slow listener stalls everybody. Look whether the queue is full, and do not wait.",
+            raise Probe(tried, "a text that is published at once").saw(
+                f"publish() did not come back within {PATIENCE:g} s",
+                "publish() waits for a place in the queue of one who does not read, and so all others wait with it: "
+                "one slow listener stalls everybody. Look whether the queue is full, and do not wait.",
             ) from None
         call.status, call.body = response.status_code, response.content
         if call.status == 202:
@@ -120,7 +116,7 @@ class _Listeners:
                 "A listener was taken out of the set while publish() walked through it. Walk through a copy, "
                 "`list(self.listeners)`."
             )
-        raise NotYet(tried=tried, expected="status 202", **words)
+        raise Probe(tried, "status 202").saw(**words)
 
     async def to_all(self, text: str, tried: str) -> None:
         """Publish a text, and wait until all who read have it."""
@@ -144,37 +140,28 @@ class _Listeners:
             )
         else:
             why = "Not all who listen get each text. One that does not read must not keep the others from theirs."
-        raise NotYet(
-            tried=tried, expected="each text with each listener", seen=f"{hearing or 'none'} of three", diagnosis=why
-        )
+        raise Probe(tried, "each text with each listener").saw(f"{hearing or 'none'} of three", why)
 
     async def together(self) -> None:
         for number in range(1, 6):
             await self.to_all(f'say "{number}"\n\nevent: admin', TOGETHER)
         for one in self.fast:
             if [text for text in _texts(one) if text != "hello"] != self.sent:
-                raise NotYet(
-                    tried=TOGETHER,
-                    expected="each text once, in order",
-                    seen=f"{len(_texts(one))} texts, in another order or more than once",
-                    diagnosis="A listener gets a text more than once, or in another order than it was published in.",
+                raise Probe(TOGETHER, "each text once, in order").saw(
+                    f"{len(_texts(one))} texts, in another order or more than once",
+                    "A listener gets a text more than once, or in another order than it was published in.",
                 )
         if await self.listeners() != FAST:
-            raise NotYet(
-                tried=TOGETHER,
-                expected="three in `listeners`",
-                seen=str(await self.listeners()),
-                diagnosis="`listeners` of the Hub holds those who listen now, one entry each. /listeners counts them.",
+            raise Probe(TOGETHER, "three in `listeners`").saw(
+                str(await self.listeners()),
+                "`listeners` of the Hub holds those who listen now, one entry each. /listeners counts them.",
             )
 
     async def listeners(self) -> int:
         response = await self.client.get(COUNT)
         if response.status_code != 200:
-            raise NotYet(
-                tried=f"GET {COUNT}",
-                expected="status 200 and a number",
-                seen=f"status {response.status_code}",
-                diagnosis="/listeners counts the Hub's `listeners`. Keep both as they were.",
+            raise Probe(f"GET {COUNT}", "status 200 and a number").saw(
+                f"status {response.status_code}", "/listeners counts the Hub's `listeners`. Keep both as they were."
             )
         return int(response.json())
 
@@ -185,11 +172,9 @@ class _Listeners:
         task = asyncio.create_task(_read_later(self.server, found, reads))
         try:
             if not await until(lambda: self._are(FAST + 1), PATIENCE):
-                raise NotYet(
-                    tried=SLOW,
-                    expected="a fourth in `listeners`",
-                    seen=str(await self.listeners()),
-                    diagnosis="A fourth listener came, and is not in `listeners`: put it there when listen() begins.",
+                raise Probe(SLOW, "a fourth in `listeners`").saw(
+                    str(await self.listeners()),
+                    "A fourth listener came, and is not in `listeners`: put it there when listen() begins.",
                 )
             await until(lambda: found.call.status, PATIENCE)  # from here on it does not read
             for number in range(1, MOST + 1):
@@ -229,11 +214,8 @@ class _Listeners:
                 "Everything is kept for the one who does not read, in the memory of the server, for as long as it "
                 "likes. Give its queue a bound, `asyncio.Queue(BEHIND)`, and let it go when that is reached."
             )
-        return NotYet(
-            tried=SLOW,
-            expected="let go when more than BEHIND texts wait for it",
-            seen=f"still a listener after {MOST} texts",
-            diagnosis=why,
+        return Probe(SLOW, "let go when more than BEHIND texts wait for it").saw(
+            f"still a listener after {MOST} texts", why
         )
 
     def require_told(self, found: Heard) -> None:
@@ -243,8 +225,8 @@ class _Listeners:
             seen, why = (
                 "some texts, others missing between them",
                 (
-                    "What the listener gets must be all that was published until it was let go: "
-                    "nothing is dropped for it before."
+                    "What the listener gets must be all that was published until it was let go: nothing is dropped for "
+                    "it before."
                 ),
             )
         elif "event: lagging" in found.raw:
@@ -264,28 +246,23 @@ class _Listeners:
             seen, why = (
                 f"{count(len(found.events), 'text')}, and then a stream that stays open",
                 (
-                    "It was taken out of `listeners`, and its stream waits at an empty queue: it believes that "
-                    "nothing happens. When the queue is empty and it is no listener any more, say so, and end."
+                    "It was taken out of `listeners`, and its stream waits at an empty queue: it believes that nothing "
+                    "happens. When the queue is empty and it is no listener any more, say so, and end."
                 ),
             )
-        raise NotYet(
-            tried="the fourth, which was let go, begins to read",
-            expected="what waited for it, then the event `lagging`, and the end",
-            seen=seen,
-            diagnosis=why,
-        )
+        raise Probe(
+            "the fourth, which was let go, begins to read", "what waited for it, then the event `lagging`, and the end"
+        ).saw(seen, why)
 
     async def gone(self) -> None:
         if await until(lambda: self._are(0), 1.5):
             return
         await self.publish("is anybody there?", LEAVING)  # some look who is there when they publish
         left = await self.listeners()
-        raise NotYet(
-            tried=LEAVING,
-            expected="nobody in `listeners`",
-            seen=f"{left} of them",
-            diagnosis="Who leaves stays in `listeners`, with a queue that fills. When a client leaves, its stream is "
-            "cancelled where it waits: what must happen then stands in a `finally`.",
+        raise Probe(LEAVING, "nobody in `listeners`").saw(
+            f"{left} of them",
+            "Who leaves stays in `listeners`, with a queue that fills. When a client leaves, its stream is cancelled "
+            "where it waits: what must happen then stands in a `finally`.",
         )
 
 

@@ -11,7 +11,7 @@ from app_snippets.server_sent_events.checks.common import Heard, count, heard, r
 from workbench import clock
 from workbench.around import Call, heartbeat
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, exercise, require_pings
+from workbench.judge import Answer, Probe, exercise, require_pings
 
 PATH, NAME = "/events", "server_sent_events/graceful_end"
 TRIED = f"two listeners, and SIGTERM to the server, which gives open requests {GRACE} s"
@@ -37,12 +37,10 @@ EXPECTED = "`bye` at both within half a second, and an exit within a second afte
 async def graceful_end(answer: Answer) -> str:
     """SIGTERM while two clients listen."""
     if sys.platform == "win32":
-        raise NotYet(
-            tried="to send SIGTERM to your app",
-            expected="Linux or macOS",
-            seen="Windows",
-            diagnosis="Windows has no SIGTERM that a process can handle, so this exercise cannot be judged here. "
-            "It can on Linux, on macOS, in WSL and on Binder.",
+        raise Probe("to send SIGTERM to your app", "Linux or macOS").saw(
+            "Windows",
+            "Windows has no SIGTERM that a process can handle, so this exercise cannot be judged here. It can on "
+            "Linux, on macOS, in WSL and on Binder.",
         )
     await answer.load()
     trial = _Trial(answer)
@@ -57,11 +55,8 @@ class _Trial:
     async def stopped(self) -> float:
         with apart(self.answer.source, NAME) as server:
             if not await server.started():
-                raise NotYet(
-                    tried="to start your app with uvicorn, in a process of its own",
-                    expected="an app that starts",
-                    seen=server.said or "the process ended",
-                    diagnosis=f"The app does not start: {server.said or 'the process ended'}.",
+                raise Probe("to start your app with uvicorn, in a process of its own", "an app that starts").saw(
+                    server.said or "the process ended", f"The app does not start: {server.said or 'the process ended'}."
                 )
             both = [Heard(Call(number, PATH, clock.now())) for number in range(2)]
             listening = []
@@ -87,12 +82,10 @@ class _Trial:
             await until(lambda: len(beat.pings) >= PINGS or beat.failures, 1.0)
         loop = await server.looked()
         if loop.held > 1 / 2 or any(not one.startswith("status") for one in beat.failures):
-            raise NotYet(
-                tried=tried,
-                expected="a free loop",
-                seen=f"it was held at {loop.where}" if loop.where else "no answer to a ping",
-                diagnosis="The stream looks for the end in a way that holds the loop: nobody else is served meanwhile. "
-                "A threading.Event and time.sleep wait for their thread; an asyncio.Event is awaited.",
+            raise Probe(tried, "a free loop").saw(
+                f"it was held at {loop.where}" if loop.where else "no answer to a ping",
+                "The stream looks for the end in a way that holds the loop: nobody else is served meanwhile. A "
+                "threading.Event and time.sleep wait for their thread; an asyncio.Event is awaited.",
             )
         require_pings(beat, tried)
 
@@ -102,12 +95,10 @@ class _Trial:
             return
         if one.call.status is not None:
             require_stream(one, "two listeners")
-        raise NotYet(
-            tried="two listeners",
-            expected="a tick at each, at once",
-            seen=f"{count(one.call.number, 'listener')} with a tick",
-            diagnosis="The stream breaks before its first tick: its endpoint raised an exception. Is there, under "
-            "the same name, what it looks for in `request.state`? That is what the lifespan yields."
+        raise Probe("two listeners", "a tick at each, at once").saw(
+            f"{count(one.call.number, 'listener')} with a tick",
+            "The stream breaks before its first tick: its endpoint raised an exception. Is there, under the same name, "
+            "what it looks for in `request.state`? That is what the lifespan yields."
             if one.broken
             else "The stream says nothing at first. It begins with a tick, as it did.",
         )
@@ -136,33 +127,29 @@ class _Trial:
             )
         elif said:
             why = (
-                "The streams have said bye, and the server runs on: your handler took the place of the server's "
-                "own, which nobody calls any more. Call it too."
+                "The streams have said bye, and the server runs on: your handler took the place of the server's own, "
+                "which nobody calls any more. Call it too."
             )
         else:
             why = (
-                "Neither the streams nor the server have heard of the signal. The server has a handler of its own "
-                "for SIGTERM: what takes its place must call it."
+                "Neither the streams nor the server have heard of the signal. The server has a handler of its own for "
+                "SIGTERM: what takes its place must call it."
             )
-        raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=why)
+        raise Probe(TRIED, EXPECTED).saw(seen, why)
 
     def require(self, stopped: Stopped | None, byes: int, both: list[Heard], seen: str) -> None:
         if any("event: bye" in one.raw and "bye" not in one.kinds for one in both):
-            raise NotYet(
-                tried=TRIED,
-                expected=EXPECTED,
-                seen="`event: bye`, and no data",
-                diagnosis="The event `bye` has no line `data:`, and a client passes over an event without data.",
+            raise Probe(TRIED, EXPECTED).saw(
+                "`event: bye`, and no data",
+                "The event `bye` has no line `data:`, and a client passes over an event without data.",
             )
         if not byes or stopped is None:
-            raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=self.why_no_bye(stopped, both))
+            raise Probe(TRIED, EXPECTED).saw(seen, self.why_no_bye(stopped, both))
         if byes == 1:
-            raise NotYet(
-                tried=TRIED,
-                expected=EXPECTED,
-                seen=seen,
-                diagnosis="One listener was told, and the other was not. All streams must hear of the end: an Event "
-                "that stays set wakes all who wait for it.",
+            raise Probe(TRIED, EXPECTED).saw(
+                seen,
+                "One listener was told, and the other was not. All streams must hear of the end: an Event that stays "
+                "set wakes all who wait for it.",
             )
         last = max(stopped.byes, default=0.0)
         if last > SOON:
@@ -180,7 +167,7 @@ class _Trial:
             )
         else:
             return
-        raise NotYet(tried=TRIED, expected=EXPECTED, seen=seen, diagnosis=why)
+        raise Probe(TRIED, EXPECTED).saw(seen, why)
 
     def why_no_bye(self, stopped: Stopped | None, both: list[Heard]) -> str:
         if stopped is None or not stopped.cut_off:

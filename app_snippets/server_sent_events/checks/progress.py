@@ -8,7 +8,7 @@ from app_snippets.server_sent_events.checks.common import Heard, count, heard, r
 from app_snippets.server_sent_events.checks.job import LAST, After, Schedule, Second, number_of, steps_of, what_raised
 from workbench import clock
 from workbench.around import Call, Heartbeat, heartbeat
-from workbench.judge import Answer, Held, NotYet, exercise, quoted, require_pings, where_it_is
+from workbench.judge import Answer, Held, NotYet, Probe, exercise, quoted, require_pings, where_it_is
 from workbench.server import LiveServer
 
 PATH = "/events"
@@ -43,11 +43,9 @@ async def progress(answer: Answer) -> str:
     schedule = Schedule()
     given = answer["Job"]
     if not isinstance(given, type):
-        raise NotYet(
-            tried="to give your app a job",
-            expected="the class `Job`, as given",
-            seen="no class `Job`",
-            diagnosis="`Job` stands for what is not yours to change. Leave it as it was, and ask it how far it is.",
+        raise Probe("to give your app a job", "the class `Job`, as given").saw(
+            "no class `Job`",
+            "`Job` stands for what is not yours to change. Leave it as it was, and ask it how far it is.",
         )
     given.state = lambda job: schedule.state()
     given.steps = lambda job: schedule.steps()
@@ -95,100 +93,78 @@ class _Trials:
         share = sum(one.seconds for one in held) / LONG
         tried = f"{WHOLE}, the last of which takes {LONG} s, with a heartbeat on /ping"
         if looks.stuck and looks.computes:
-            raise NotYet(
-                tried=tried,
-                expected="pings that are answered while the stream waits for the next step",
-                seen=f"{count(pings, 'ping')} in {LONG} s",
-                diagnosis=NEVER_WAITS,
+            raise Probe(tried, "pings that are answered while the stream waits for the next step").saw(
+                f"{count(pings, 'ping')} in {LONG} s", NEVER_WAITS
             )
         if (looks.restless and looks.computes) or looks.number > LOOKS:
-            raise NotYet(
-                tried=tried,
-                expected="some looks at the job",
-                seen=f"{looks.number:,} looks in {LONG} s",
-                diagnosis="The stream gives others a turn, and does not wait: it asks the job again at once, and keeps "
-                "a processor busy for nothing. A sleep of 0.05 s between two looks costs nobody anything.",
+            raise Probe(tried, "some looks at the job").saw(
+                f"{looks.number:,} looks in {LONG} s",
+                "The stream gives others a turn, and does not wait: it asks the job again at once, and keeps a "
+                "processor busy for nothing. A sleep of 0.05 s between two looks costs nobody anything.",
             )
         if looks.stuck or looks.restless or share > 1 / 2 or not pings:
             where = f", at {max(held, key=lambda one: one.seconds)}" if held else ""
-            raise NotYet(
-                tried=tried,
-                expected="pings that are answered while the stream waits for the next step",
-                seen=f"{count(pings, 'ping')} in {LONG} s",
-                diagnosis=f"While the stream waits for the next step, it holds the loop{where}: the server answers "
-                "nobody else. Wait with `await asyncio.sleep(…)`.",
+            raise Probe(tried, "pings that are answered while the stream waits for the next step").saw(
+                f"{count(pings, 'ping')} in {LONG} s",
+                f"While the stream waits for the next step, it holds the loop{where}: the server answers nobody else. "
+                "Wait with `await asyncio.sleep(…)`.",
             )
 
     def require_soon(self) -> None:
         """Most steps had arrived when the last, long one was done."""
         late = len(HOSTILE) - 1 - self.schedule.heard
         if late > len(HOSTILE) / 2:
-            raise NotYet(
-                tried=f"{WHOLE}, the last of which takes {LONG} s",
-                expected="each step soon after it is done",
-                seen=f"{late} of {len(HOSTILE)} steps came when the job was over",
-                diagnosis="The client hears of the steps when the job is over: between two looks at it, the stream "
-                "waits for too long. This is for somebody who watches; look a few times a second.",
+            raise Probe(f"{WHOLE}, the last of which takes {LONG} s", "each step soon after it is done").saw(
+                f"{late} of {len(HOSTILE)} steps came when the job was over",
+                "The client hears of the steps when the job is over: between two looks at it, the stream waits for too "
+                "long. This is for somebody who watches; look a few times a second.",
             )
 
     def hangs(self, found: Heard, tried: str) -> NotYet:
         where = where_it_is()
         if found.events and found.kinds[-1] in LAST:
-            return NotYet(
-                tried=tried,
-                expected="a stream that ends after its last event",
-                seen="the last event, and a connection that stays open",
-                diagnosis=f"The job is over, and the stream goes on: {where}. Leave the loop when the job is over.",
+            return Probe(tried, "a stream that ends after its last event").saw(
+                "the last event, and a connection that stays open",
+                f"The job is over, and the stream goes on: {where}. Leave the loop when the job is over.",
             )
         if where.startswith("it is still running"):
             why = NEVER_WAITS
         else:
             why = "The job is over by then. Look at its state, and end the stream."
-        return NotYet(
-            tried=tried,
-            expected="an event for each step, and one for the end",
-            seen=f"{count(len(found.events), 'event')}, and then nothing for 2.5 s",
-            diagnosis=f"The stream does not go on: {where}. {why}",
+        return Probe(tried, "an event for each step, and one for the end").saw(
+            f"{count(len(found.events), 'event')}, and then nothing for 2.5 s",
+            f"The stream does not go on: {where}. {why}",
         )
 
     def require_texts(self, found: Heard) -> None:
         steps = steps_of(found)
         if any(one.kind == "admin" for one in found.events):
-            raise NotYet(
-                tried=WHOLE,
-                expected="an event for each step, and no other",
-                seen="an event `admin`, which nobody has sent",
-                diagnosis="A newline in a step's text began a line of its own, and the client read it as one of yours. "
-                "What others wrote must be framed: ServerSentEvent(data=…) does that, an f-string does not.",
+            raise Probe(WHOLE, "an event for each step, and no other").saw(
+                "an event `admin`, which nobody has sent",
+                "A newline in a step's text began a line of its own, and the client read it as one of yours. What "
+                "others wrote must be framed: ServerSentEvent(data=…) does that, an f-string does not.",
             )
         if found.raised or found.broken:
             error = found.raised[0] if found.raised else None
-            raise NotYet(tried=WHOLE, expected="a stream that ends in good order", **what_raised(found, error))
+            raise Probe(WHOLE, "a stream that ends in good order").saw(**what_raised(found, error))
         if not steps:
-            raise NotYet(
-                tried=WHOLE,
-                expected=f"{len(HOSTILE)} steps",
-                seen=f"{found.raw[:60]!r}",
-                diagnosis="No step arrived. An event has a line `data:`, and an empty line ends it.",
+            raise Probe(WHOLE, f"{len(HOSTILE)} steps").saw(
+                f"{found.raw[:60]!r}", "No step arrived. An event has a line `data:`, and an empty line ends it."
             )
         numbers = [number_of(one, HOSTILE) for one in steps]
         if None in numbers:
             wrong = steps[numbers.index(None)]
-            raise NotYet(
-                tried=WHOLE,
-                expected="what each step has said, as the data of its event",
-                seen=f"data {quoted(wrong.data, 60)}",
-                diagnosis="That is not what the step has said: its text was cut or changed, perhaps at a newline. "
+            raise Probe(WHOLE, "what each step has said, as the data of its event").saw(
+                f"data {quoted(wrong.data, 60)}",
+                "That is not what the step has said: its text was cut or changed, perhaps at a newline. "
                 "ServerSentEvent(data=…) carries any text as it is.",
             )
         if numbers != list(range(1, len(HOSTILE) + 1)):
             missing = len(HOSTILE) - len(set(numbers))
-            raise NotYet(
-                tried=WHOLE,
-                expected="each step once, in order",
-                seen=f"the steps {', '.join(map(str, numbers))}",
-                diagnosis="The last step is missing: it came between a look at the steps and a look at the state. Ask "
-                "for the state first, and for the steps after it."
+            raise Probe(WHOLE, "each step once, in order").saw(
+                f"the steps {', '.join(map(str, numbers))}",
+                "The last step is missing: it came between a look at the steps and a look at the state. Ask for the "
+                "state first, and for the steps after it."
                 if missing and numbers == list(range(1, len(numbers) + 1))
                 else "Some steps come twice, or not at all: note which was sent last, and go on after it.",
             )
@@ -196,20 +172,15 @@ class _Trials:
     def require_ids(self, found: Heard) -> None:
         ids = [one.id for one in steps_of(found)]
         if not any(ids):
-            raise NotYet(
-                tried=WHOLE,
-                expected="an id in each step, its number from 1",
-                seen="no ids",
-                diagnosis="No event has an id. A client that is cut off then cannot say where it was, and must begin "
-                "again.",
+            raise Probe(WHOLE, "an id in each step, its number from 1").saw(
+                "no ids",
+                "No event has an id. A client that is cut off then cannot say where it was, and must begin again.",
             )
         if ids != [str(number) for number in range(1, len(ids) + 1)]:
-            raise NotYet(
-                tried=WHOLE,
-                expected="the ids 1, 2, 3 and so on",
-                seen=f"the ids {', '.join(ids)}",
-                diagnosis="The id of a step is its number, from 1: then the id that comes back says how many steps the "
-                "client has.",
+            raise Probe(WHOLE, "the ids 1, 2, 3 and so on").saw(
+                f"the ids {', '.join(ids)}",
+                "The id of a step is its number, from 1: then the id that comes back says how many steps the client "
+                "has.",
             )
 
     def require_end(self, found: Heard, kind: str = "end", tried: str = WHOLE) -> None:
@@ -236,7 +207,7 @@ class _Trials:
                 "Nothing says that this was all. A stream that ends looks like one that was cut off, and a browser "
                 'comes back again and again. Send an event "end" last.'
             )
-        raise NotYet(tried=tried, expected=f"the event `{kind}`, last", seen=seen, diagnosis=why)
+        raise Probe(tried, f"the event `{kind}`, last").saw(seen, why)
 
     async def cut_off(self) -> None:
         """Each connection is left after some events; the next one says which was the last."""
@@ -249,21 +220,17 @@ class _Trials:
             if found.silent:
                 raise self.hangs(found, CUT)
             if found.broken or found.call.status != 200:
-                raise NotYet(
-                    tried=CUT, expected="the steps that are left", **what_raised(found, next(iter(found.raised), None))
-                )
+                raise Probe(CUT, "the steps that are left").saw(**what_raised(found, next(iter(found.raised), None)))
             steps = steps_of(found)
             numbers = [number_of(one, texts) for one in steps]
             expected = list(range(seen + 1, seen + 1 + len(numbers)))
             if numbers != expected:
                 raise self.resumed_wrongly(numbers, seen)
             if [one.id for one in steps] != [str(number) for number in expected]:
-                raise NotYet(
-                    tried=CUT,
-                    expected=f"the id {expected[0]} for step {expected[0]}",
-                    seen=f"the id {steps[0].id}",
-                    diagnosis="After the cut, the ids begin again from the start: they count the events of one "
-                    "connection. At the next cut they lead to the wrong place. The id is the number of the step.",
+                raise Probe(CUT, f"the id {expected[0]} for step {expected[0]}").saw(
+                    f"the id {steps[0].id}",
+                    "After the cut, the ids begin again from the start: they count the events of one connection. At "
+                    "the next cut they lead to the wrong place. The id is the number of the step.",
                 )
             seen += len(numbers)
             last_id = found.events[-1].id if found.events else last_id
@@ -288,11 +255,8 @@ class _Trials:
             )
         else:
             why = "The stream does not go on where the client was: each step must come once, and in order."
-        return NotYet(
-            tried=CUT,
-            expected=f"after the id {seen}, step {seen + 1}",
-            seen="no step any more" if first is None else f"step {first}",
-            diagnosis=why,
+        return Probe(CUT, f"after the id {seen}, step {seen + 1}").saw(
+            "no step any more" if first is None else f"step {first}", why
         )
 
     async def failed(self) -> None:
@@ -304,22 +268,18 @@ class _Trials:
             raise self.hangs(found, FAILED)
         lost = len(texts) - len(steps_of(found))
         if found.raised or found.broken:
-            raise NotYet(
-                tried=FAILED,
-                expected="three steps, then the event `failed`",
-                seen=f"{count(len(steps_of(found)), 'step')}, and a connection that broke",
-                diagnosis="The failure was raised. That breaks the connection"
+            raise Probe(FAILED, "three steps, then the event `failed`").saw(
+                f"{count(len(steps_of(found)), 'step')}, and a connection that broke",
+                "The failure was raised. That breaks the connection"
                 + (", and what was yielded before it is lost with it" if lost else "")
                 + ': the client knows nothing, and comes back for more of it. Yield an event "failed" instead.',
             )
         self.require_end(found, "failed", FAILED)
         if lost:
-            raise NotYet(
-                tried=FAILED,
-                expected="three steps, then the event `failed`",
-                seen=f"{count(len(steps_of(found)), 'step')}, then `failed`",
-                diagnosis="Steps that were done before the failure are missing. Send what is there, and then say that "
-                "the job has failed.",
+            raise Probe(FAILED, "three steps, then the event `failed`").saw(
+                f"{count(len(steps_of(found)), 'step')}, then `failed`",
+                "Steps that were done before the failure are missing. Send what is there, and then say that the job "
+                "has failed.",
             )
 
     async def strange_ids(self) -> None:
@@ -336,40 +296,34 @@ class _Trials:
                 raise self.hangs(found, shown)
             self.require_taken(found, shown)
             if [number_of(one, texts) for one in steps_of(found)] != [1, 2, 3]:
-                raise NotYet(
-                    tried=shown,
-                    expected="all three steps: it counts as none",
-                    seen=count(len(steps_of(found)), "step"),
-                    diagnosis="Anybody can send any header. What is no number of a step says nothing about how far the "
-                    "client is: begin from the start. Mind that a negative number counts from a list's end.",
+                raise Probe(shown, "all three steps: it counts as none").saw(
+                    count(len(steps_of(found)), "step"),
+                    "Anybody can send any header. What is no number of a step says nothing about how far the client "
+                    "is: begin from the start. Mind that a negative number counts from a list's end.",
                 )
         self.require_taken(beyond, f"{tried}99")
         if beyond.silent:
             raise self.hangs(beyond, f"{tried}99")
         if steps_of(beyond):
-            raise NotYet(
-                tried=f"{tried}99",
-                expected="no step, and the end",
-                seen=count(len(steps_of(beyond)), "step"),
-                diagnosis="The client has seen more than there is, so nothing is left to send but the end.",
+            raise Probe(f"{tried}99", "no step, and the end").saw(
+                count(len(steps_of(beyond)), "step"),
+                "The client has seen more than there is, so nothing is left to send but the end.",
             )
         self.require_end(beyond, "end", f"{tried}99")
 
     def require_taken(self, found: Heard, tried: str) -> None:
         if found.call.status not in (200, None):
-            raise NotYet(
-                tried=tried,
-                expected="status 200 and a stream",
-                seen=f"status {found.call.status}",
-                diagnosis="A header that cannot be read as a number is refused, and a browser's EventSource gives up "
-                "for good at any status but 200. Take the header as text, and what is no number for none.",
+            raise Probe(tried, "status 200 and a stream").saw(
+                f"status {found.call.status}",
+                "A header that cannot be read as a number is refused, and a browser's EventSource gives up for good at "
+                "any status but 200. Take the header as text, and what is no number for none.",
             )
         if found.raised or found.broken:
             error = next(iter(found.raised), None)
             words = what_raised(found, error)
             if isinstance(error, ValueError | IndexError | KeyError):
                 words["diagnosis"] = (
-                    f"{type(error).__name__}: {error}. The header comes from outside and may hold anything. "
-                    "Look whether it is a number, `isdecimal()`, before it is used as one."
+                    f"{type(error).__name__}: {error}. The header comes from outside and may hold anything. Look "
+                    "whether it is a number, `isdecimal()`, before it is used as one."
                 )
-            raise NotYet(tried=tried, expected="a stream", **words)
+            raise Probe(tried, "a stream").saw(**words)

@@ -13,7 +13,7 @@ from app_snippets.shared_state.checks.common import calls, functions, line_of_th
 from workbench import clock
 from workbench.around import Call, burst
 from workbench.clock import until
-from workbench.judge import Answer, Held, NotYet, error_of, exercise, failure_in_words, leaves, ms, where_it_is
+from workbench.judge import Answer, Held, NotYet, Probe, error_of, exercise, failure_in_words, leaves, ms, where_it_is
 from workbench.server import LiveServer
 from workbench.server.record import Request
 
@@ -69,11 +69,8 @@ def _patch(answer: Answer, asked: Asked, server: LiveServer) -> None:
     """Let the bank note what it is asked, and take its moment when all have come who could come between."""
     bank = answer["Bank"]
     if not isinstance(bank, type):
-        raise NotYet(
-            tried="to watch what the bank is asked",
-            expected="the class `Bank`, as given",
-            seen="no class `Bank`",
-            diagnosis="`Bank` stands for a service that is not yours to change. Leave it as it was.",
+        raise Probe("to watch what the bank is asked", "the class `Bank`, as given").saw(
+            "no class `Bank`", "`Bank` stands for a service that is not yours to change. Leave it as it was."
         )
 
     async def confirm(_: Any, balance: int) -> None:
@@ -134,11 +131,7 @@ class _Trials:
         try:
             return int(made.json())
         except (ValueError, TypeError):
-            raise NotYet(
-                tried="`GET /balance`",
-                expected="the balance, a whole number",
-                **failure_in_words(made),
-            ) from None
+            raise Probe("`GET /balance`", "the balance, a whole number").saw(**failure_in_words(made)) from None
 
     async def run(self, paths: tuple[str, ...]) -> float:
         """EACH calls of every path at once. Returns the seconds that they took."""
@@ -161,59 +154,45 @@ class _Trials:
         took = clock.now() - begun
         sending.cancel()
         if failed:
-            raise NotYet(tried=self.tried, expected="an answer to each", **self.failure(failed[0]))
+            raise Probe(self.tried, "an answer to each").saw(**self.failure(failed[0]))
         after = await self.read_balance()
         expected = before + EACH * sum(STEPS[path] for path in paths)
         if after != expected:
-            raise NotYet(
-                tried=self.tried,
-                expected=f"a balance of {expected}",
-                seen=f"{after}",
-                diagnosis=self.why_lost(paths),
-            )
+            raise Probe(self.tried, f"a balance of {expected}").saw(f"{after}", self.why_lost(paths))
         self.require_asked(before, paths)
         if self.asked.on_the_loop:
-            raise NotYet(
-                tried=self.tried,
-                expected="a loop that is free meanwhile",
-                seen=f"`allow` was called on the loop, {self.asked.on_the_loop} times",
-                diagnosis="The balance is right, and everybody else waits: `allow` is synchronous, and it is called on "
-                "the loop. `await asyncio.to_thread(account.bank.allow, balance)` leaves the loop free, and the lock "
-                "may be held meanwhile.",
+            raise Probe(self.tried, "a loop that is free meanwhile").saw(
+                f"`allow` was called on the loop, {self.asked.on_the_loop} times",
+                "The balance is right, and everybody else waits: `allow` is synchronous, and it is called on the loop. "
+                "`await asyncio.to_thread(account.bank.allow, balance)` leaves the loop free, and the lock may be held "
+                "meanwhile.",
             )
         self.require_free(held)
         return took
 
     def require_free(self, held: list[Held]) -> None:
         if (longest := max(held, key=lambda one: one.seconds, default=None)) and longest.seconds > LONG / 2:
-            raise NotYet(
-                tried=self.tried,
-                expected="a loop that is free meanwhile",
-                seen=f"the loop held at {longest}, for {ms(longest.seconds)}",
-                diagnosis="The balance is right, and everybody else waits: a lock for threads is waited for on the "
-                "loop, and nothing else runs there until its holder gives it back.",
+            raise Probe(self.tried, "a loop that is free meanwhile").saw(
+                f"the loop held at {longest}, for {ms(longest.seconds)}",
+                "The balance is right, and everybody else waits: a lock for threads is waited for on the loop, and "
+                "nothing else runs there until its holder gives it back.",
             )
 
     def require_asked(self, before: int, paths: tuple[str, ...]) -> None:
         """The bank was asked for every change, about the balance that was then changed."""
         due = EACH * len(paths)
         if len(self.asked.log) < due:
-            raise NotYet(
-                tried=self.tried,
-                expected=f"{due} questions to the bank",
-                seen=f"{len(self.asked.log)}",
-                diagnosis="The balance is right, but the bank was not asked about every change: `confirm` comes before "
-                "a deposit, and `allow` before a withdrawal. An `async def` that is called and not awaited asks "
-                "nothing.",
+            raise Probe(self.tried, f"{due} questions to the bank").saw(
+                f"{len(self.asked.log)}",
+                "The balance is right, but the bank was not asked about every change: `confirm` comes before a "
+                "deposit, and `allow` before a withdrawal. An `async def` that is called and not awaited asks nothing.",
             )
         if not _follow_each_other(Counter(self.asked.log), before, Counter({STEPS[path]: EACH for path in paths})):
             about = len({balance for _, balance in self.asked.log})
-            raise NotYet(
-                tried=self.tried,
-                expected="the bank asked about each balance that is then changed",
-                seen=f"{due} changes, and the bank was asked about {about} different balances",
-                diagnosis="The sum is right, and the bank was asked about the wrong balance: while it thought, another "
-                "request changed it. Reading, asking and writing belong together, in one lock.",
+            raise Probe(self.tried, "the bank asked about each balance that is then changed").saw(
+                f"{due} changes, and the bank was asked about {about} different balances",
+                "The sum is right, and the bank was asked about the wrong balance: while it thought, another request "
+                "changed it. Reading, asking and writing belong together, in one lock.",
             )
 
     # which mistake it is
@@ -238,11 +217,8 @@ class _Trials:
                 f"A lock is taken and never given back: {where_it_is()}. Is there a way out of the handler that passes "
                 "over the release, or does somebody take a lock twice?"
             )
-        return NotYet(
-            tried=self.tried,
-            expected=f"{due} answers",
-            seen=f"no answer to {due - answered} of them, and for {HANGS:g} s nothing moves",
-            diagnosis=why,
+        return Probe(self.tried, f"{due} answers").saw(
+            f"no answer to {due - answered} of them, and for {HANGS:g} s nothing moves", why
         )
 
     def failure(self, one: Call) -> dict[str, str]:

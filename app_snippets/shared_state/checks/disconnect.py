@@ -9,7 +9,7 @@ from app_snippets.shared_state.checks.common import Kept, Service, calls, functi
 from workbench import clock
 from workbench.around import Call, Reply, burst
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, exercise, failure_in_words, said
+from workbench.judge import Answer, NotYet, Probe, exercise, failure_in_words, said
 from workbench.server import LiveServer
 
 PATH = "/render"
@@ -64,54 +64,43 @@ class _Trials:
     async def stays(self) -> None:
         self.require_film("one client that stays", await self.get())
         if not await until(lambda: self.seen("/seat/back")[1], SOON):
-            raise NotYet(
-                tried="one client that stays",
-                expected="the seat given back",
-                seen="it is still taken",
-                diagnosis="Nobody left, and the seat is not given back: `/seat/back` must be asked for in any case.",
+            raise Probe("one client that stays", "the seat given back").saw(
+                "it is still taken",
+                "Nobody left, and the seat is not given back: `/seat/back` must be asked for in any case.",
             )
         order = [path for path in self.services.asked if path != "/seat/take"]
         if order != ["/film", "/seat/back"] or self.seen("/seat/take")[0] != 1:
-            raise NotYet(
-                tried="one client that stays",
-                expected="a seat taken, a film, the seat given back, once each",
-                seen=", ".join(self.services.asked),
-                diagnosis="The seat is for the film: take it first, and give it back once, when the film is done.",
+            raise Probe("one client that stays", "a seat taken, a film, the seat given back, once each").saw(
+                ", ".join(self.services.asked),
+                "The seat is for the film: take it first, and give it back once, when the film is done.",
             )
 
     def require_film(self, tried: str, made: Call) -> None:
         if made.status is None:
             self.server.grace = 0.1  # what hangs is not waited for
-            raise NotYet(
-                tried=tried,
-                expected="the film",
-                seen=f"no answer within {PATIENCE:g} s",
-                diagnosis="The film was done, and the handler waits on, for a client that stays: who waits for "
-                "`http.disconnect` must be cancelled when the film is there, or the group never ends."
+            raise Probe(tried, "the film").saw(
+                f"no answer within {PATIENCE:g} s",
+                "The film was done, and the handler waits on, for a client that stays: who waits for `http.disconnect` "
+                "must be cancelled when the film is there, or the group never ends."
                 if self.seen("/film")[1]
                 else "The film was never done: the handler waits for something else before it.",
             )
         if made.status != 200:
-            raise NotYet(tried=tried, expected="the film", **failure_in_words(made))
+            raise Probe(tried, "the film").saw(**failure_in_words(made))
         try:
             right = made.json() == FILM
         except ValueError:
             right = False
         if not right:
-            raise NotYet(
-                tried=tried,
-                expected=f"`{FILM}`",
-                seen=said(made),
-                diagnosis="The client stays, and its film does not arrive: what the service said for it must be "
-                "returned.",
+            raise Probe(tried, f"`{FILM}`").saw(
+                said(made),
+                "The client stays, and its film does not arrive: what the service said for it must be returned.",
             )
         if "x-version" not in made.headers:
-            raise NotYet(
-                tried=tried,
-                expected="the header `x-version`, from the middleware",
-                seen="no such header",
-                diagnosis="The middleware is gone. It stands for what others have put around your endpoint: leave it, "
-                "and find a way that works behind it.",
+            raise Probe(tried, "the header `x-version`, from the middleware").saw(
+                "no such header",
+                "The middleware is gone. It stands for what others have put around your endpoint: leave it, and find a "
+                "way that works behind it.",
             )
 
     async def leaves(self) -> None:
@@ -188,7 +177,7 @@ class _Trials:
             task.cancel()
 
     def not_yet(self, expected: str, seen: str, diagnosis: str) -> NotYet:
-        return NotYet(tried=LEAVES, expected=expected, seen=seen, diagnosis=diagnosis)
+        return Probe(LEAVES, expected).saw(seen, diagnosis)
 
     def why_it_goes_on(self, back: bool) -> str:
         """back: the seat of the film that goes on is given back."""
@@ -213,8 +202,8 @@ class _Trials:
         if polls and any(calls(loop, "is_disconnected") for loop in loops):
             return (
                 "It is asked again and again, and is_disconnected() never says yes: it looks at what has arrived "
-                "already, and behind a BaseHTTPMiddleware nothing ever has. A message must be waited for there: "
-                "`await request.receive()`."
+                "already, and behind a BaseHTTPMiddleware nothing ever has. A message must be waited for there: `await "
+                "request.receive()`."
             )
         if polls:
             return (

@@ -10,7 +10,7 @@ from app_snippets.shared_state.checks.common import Kept, Service, calls, functi
 from workbench import clock
 from workbench.around import Burst, Call, Reply, burst, heartbeat
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, error_of, exercise, failure_in_words, said
+from workbench.judge import Answer, NotYet, Probe, error_of, exercise, failure_in_words, said
 from workbench.server import LiveServer
 from workbench.server.record import Request
 
@@ -80,12 +80,10 @@ class _Trials:
     async def one(self) -> None:
         (made,) = (await self.call(1, Reply(0.01, QUOTE))).calls
         if made.status != 200 or _json(made) != QUOTE:
-            raise NotYet(
-                tried="one call",
-                expected=f"`{QUOTE}`, the service's own answer",
+            raise Probe("one call", f"`{QUOTE}`, the service's own answer").saw(
                 **failure_in_words(made)
                 if made.status != 200
-                else {"seen": said(made), "diagnosis": "`/quote` must still answer with what the service says."},
+                else {"seen": said(made), "diagnosis": "`/quote` must still answer with what the service says."}
             )
 
     async def crowd(self) -> int:
@@ -101,55 +99,43 @@ class _Trials:
             result = await calling
         self.require_peak(CROWDED)
         if any("503" in failure for failure in beat.failures):
-            raise NotYet(
-                tried=CROWDED,
-                expected="every ping answered",
-                seen="pings with status 503",
-                diagnosis="The limit is for the whole app, the health check included: whoever asks whether this server "
-                "is alive is told that it is not. uvicorn's limit_concurrency does the same. Only `/quote` needs it.",
+            raise Probe(CROWDED, "every ping answered").saw(
+                "pings with status 503",
+                "The limit is for the whole app, the health check included: whoever asks whether this server is alive "
+                "is told that it is not. uvicorn's limit_concurrency does the same. Only `/quote` needs it.",
             )
         if beat.failures:
-            raise NotYet(
-                tried=CROWDED,
-                expected="every ping answered",
-                seen=beat.failures[0],
-                diagnosis="The loop was held: `/ping` had no answer while the crowd was dealt with.",
+            raise Probe(CROWDED, "every ping answered").saw(
+                beat.failures[0], "The loop was held: `/ping` had no answer while the crowd was dealt with."
             )
         served, refused = self.sorted(result, CROWDED)
         if not refused:
-            raise NotYet(
-                tried=CROWDED,
-                expected=f"{ROOM} served, and the rest refused with 503 at once",
-                seen=f"all {len(served)} were let in, the last one served after {result.wall:.1f} s",
-                diagnosis="Nobody is refused: the line has no end, and everybody in it waits for all who came before. "
-                "A bound on those at work is not a bound on those who wait.",
+            raise Probe(CROWDED, f"{ROOM} served, and the rest refused with 503 at once").saw(
+                f"all {len(served)} were let in, the last one served after {result.wall:.1f} s",
+                "Nobody is refused: the line has no end, and everybody in it waits for all who came before. A bound on "
+                "those at work is not a bound on those who wait.",
             )
         late = [one for one in refused if _waited(one)]
         inside = _most_at_once([*served, *late])
         if inside > ROOM and len(late) == len(refused):
-            raise NotYet(
-                tried=CROWDED,
-                expected="a refusal at once",
-                seen=f"{len(late)} refused, after {median(_took(one) for one in late):.1f} s in the middle",
-                diagnosis="A refusal came after a wait: everybody is let into the line, and sent away when their time "
-                "is up. Who finds the line full gains nothing by waiting: refuse before the first await.",
+            raise Probe(CROWDED, "a refusal at once").saw(
+                f"{len(late)} refused, after {median(_took(one) for one in late):.1f} s in the middle",
+                "A refusal came after a wait: everybody is let into the line, and sent away when their time is up. Who "
+                "finds the line full gains nothing by waiting: refuse before the first await.",
             )
-        common: dict[str, str] = {
-            "tried": CROWDED,
-            "expected": f"{ROOM} inside: {AT_WORK} at work, and then the {IN_LINE} in line",
-            "seen": f"{inside} inside at once",
-        }
+        probe = Probe(CROWDED, f"{ROOM} inside: {AT_WORK} at work, and then the {IN_LINE} in line")
+        seen = f"{inside} inside at once"
         if inside > ROOM:
-            raise NotYet(
-                **common,
-                diagnosis=f"More were let in than have room: {AT_WORK} work, and {IN_LINE} wait. Are both counted, "
-                "before the first await?",
+            raise probe.saw(
+                seen,
+                f"More were let in than have room: {AT_WORK} work, and {IN_LINE} wait. Are both counted, before the "
+                "first await?",
             )
         if inside < ROOM:
-            raise NotYet(
-                **common,
-                diagnosis="There is no line: who finds everybody at work is refused, although a turn would have come "
-                "in time. A bound on its own is no queue. Let some wait, for a moment."
+            raise probe.saw(
+                seen,
+                "There is no line: who finds everybody at work is refused, although a turn would have come in time. A "
+                "bound on its own is no queue. Let some wait, for a moment."
                 if inside == AT_WORK
                 else f"Too few were let in. {AT_WORK} work and {IN_LINE} wait: that makes {ROOM}.",
             )
@@ -170,21 +156,17 @@ class _Trials:
         self.require_peak(SLOW)
         served, refused = self.sorted(result, SLOW)
         if not refused:
-            raise NotYet(
-                tried=SLOW,
-                expected=f"{AT_WORK} served, and the {IN_LINE} in line refused after {PATIENCE} s",
-                seen=f"all {len(served)} served, the last one after {result.wall:.1f} s",
-                diagnosis="The line is short, and the wait in it has no end: a slow service makes everybody in it wait "
-                "as long as it likes. asyncio.timeout() bounds the wait for a turn.",
+            raise Probe(SLOW, f"{AT_WORK} served, and the {IN_LINE} in line refused after {PATIENCE} s").saw(
+                f"all {len(served)} served, the last one after {result.wall:.1f} s",
+                "The line is short, and the wait in it has no end: a slow service makes everybody in it wait as long "
+                "as it likes. asyncio.timeout() bounds the wait for a turn.",
             )
         self.require_turns(served, [one for one in refused if _waited(one)], SLOW)
         first = min(_done(one) for one in served) if served else result.end
         if not any(_done(one) < first for one in refused):
-            raise NotYet(
-                tried=SLOW,
-                expected=f"the {IN_LINE} in line refused after {PATIENCE} s",
-                seen=f"they were refused after {min(one.latency for one in refused):.1f} s",
-                diagnosis="The line is sent away, and too late: it waited until the slow ones were done.",
+            raise Probe(SLOW, f"the {IN_LINE} in line refused after {PATIENCE} s").saw(
+                f"they were refused after {min(one.latency for one in refused):.1f} s",
+                "The line is sent away, and too late: it waited until the slow ones were done.",
             )
 
     async def failing(self) -> None:
@@ -194,10 +176,8 @@ class _Trials:
                 if one.status in (None, 503):
                     raise self.not_given_back(one, "the service fails")
                 if one.status != 502:
-                    raise NotYet(
-                        tried=f"{AT_WORK} calls, while the service fails",
-                        expected="status 502 for each",
-                        **failure_in_words(one),
+                    raise Probe(f"{AT_WORK} calls, while the service fails", "status 502 for each").saw(
+                        **failure_in_words(one)
                     )
 
     async def recovers(self, after: str) -> None:
@@ -213,13 +193,11 @@ class _Trials:
     def not_given_back(self, one: Call, after: str) -> NotYet:
         self.server.grace = 0.1  # what hangs is not waited for
         failed = "fail" in after
-        return NotYet(
-            tried=f"a few calls, when {after}",
-            expected="a place for each: nobody else is there",
-            seen=said(one),
-            diagnosis="A failure keeps its place for ever. An error leaves a dependency at its `yield`, as an "
-            "exception, and the lines after it are passed over: give back in a `finally`. As it is, a few failures "
-            "close the door for good."
+        return Probe(f"a few calls, when {after}", "a place for each: nobody else is there").saw(
+            said(one),
+            "A failure keeps its place for ever. An error leaves a dependency at its `yield`, as an exception, and the "
+            "lines after it are passed over: give back in a `finally`. As it is, a few failures close the door for "
+            "good."
             if failed
             else "Somebody who was sent away from the line kept a place: a count that goes up before the wait must "
             "come down on every way out, the deadline's included.",
@@ -228,30 +206,24 @@ class _Trials:
     def require_turns(self, served: list[Call], late: list[Call], tried: str) -> None:
         """Those who were refused after a wait had waited for their turn in vain."""
         if hasty := [one for one in late if _took(one) < 0.9 * PATIENCE]:
-            raise NotYet(
-                tried=tried,
-                expected=f"{PATIENCE} s in line",
-                seen=f"status 503 after {_took(hasty[0]):.1f} s",
-                diagnosis="Those in line are sent away too soon, although a turn would have come in time. PATIENCE "
-                "seconds are what they wait.",
+            raise Probe(tried, f"{PATIENCE} s in line").saw(
+                f"status 503 after {_took(hasty[0]):.1f} s",
+                "Those in line are sent away too soon, although a turn would have come in time. PATIENCE seconds are "
+                "what they wait.",
             )
         if early := [one for one in late if not _in_vain(one, served)]:
-            raise NotYet(
-                tried=tried,
-                expected="a turn for those in line, as soon as somebody at work is done",
-                seen=f"status 503 after {_took(early[0]):.1f} s in line, and fewer than {AT_WORK} were at work",
-                diagnosis="A turn that is taken must be given back, whatever came of the work: those in line wait for "
-                "it. And PATIENCE is for the wait in line, and not for the work.",
+            raise Probe(tried, "a turn for those in line, as soon as somebody at work is done").saw(
+                f"status 503 after {_took(early[0]):.1f} s in line, and fewer than {AT_WORK} were at work",
+                "A turn that is taken must be given back, whatever came of the work: those in line wait for it. And "
+                "PATIENCE is for the wait in line, and not for the work.",
             )
 
     def require_peak(self, tried: str) -> None:
         if self.services.abandoned:
-            raise NotYet(
-                tried=tried,
-                expected=f"the {AT_WORK} at work served, however long it takes",
-                seen=f"{len(self.services.abandoned)} calls of the service given up half-way",
-                diagnosis="Who was at work already was sent away, too: PATIENCE is for the wait in line, and not for "
-                "the work. Where does the block of the timeout end?",
+            raise Probe(tried, f"the {AT_WORK} at work served, however long it takes").saw(
+                f"{len(self.services.abandoned)} calls of the service given up half-way",
+                "Who was at work already was sent away, too: PATIENCE is for the wait in line, and not for the work. "
+                "Where does the block of the timeout end?",
             )
         if self.services.peak <= AT_WORK:
             return
@@ -259,12 +231,10 @@ class _Trials:
             (calls(one, "Semaphore") or calls(one, "Gate")) and one.name not in ("lifespan", "__init__")
             for one in functions(self.answer.source)
         )
-        raise NotYet(
-            tried=tried,
-            expected=f"at most {AT_WORK} calls at the service at once",
-            seen=f"{self.services.peak}",
-            diagnosis="Each request makes a gate of its own, and finds it empty. What keeps requests apart must be "
-            "made once, and shared."
+        raise Probe(tried, f"at most {AT_WORK} calls at the service at once").saw(
+            f"{self.services.peak}",
+            "Each request makes a gate of its own, and finds it empty. What keeps requests apart must be made once, "
+            "and shared."
             if made_inside
             else f"The service can take {AT_WORK} calls at once, and had more. Those in line are inside, but not at "
             "work: two bounds are needed, one for each.",
@@ -276,12 +246,10 @@ class _Trials:
         hung = [one for one in result.calls if one.status is None]
         if hung:
             self.server.grace = 0.1
-            raise NotYet(
-                tried=tried,
-                expected="an answer to each",
-                seen=f"{len(hung)} of {len(result.calls)} had none within {TIMEOUT} s",
-                diagnosis="Callers are let in without a bound, and wait for all who came before: the line has no end, "
-                "and the wait in it neither. A few wait, for a moment, and the rest is refused at once."
+            raise Probe(tried, "an answer to each").saw(
+                f"{len(hung)} of {len(result.calls)} had none within {TIMEOUT} s",
+                "Callers are let in without a bound, and wait for all who came before: the line has no end, and the "
+                "wait in it neither. A few wait, for a moment, and the rest is refused at once."
                 if len(hung) < len(result.calls)
                 else "Nobody had an answer: something is taken and never given back.",
             )
@@ -298,16 +266,14 @@ class _Trials:
                         "The deadline ends the wait with a TimeoutError, and nobody catches it: the caller sees a 500. "
                         "Make a 503 of it."
                     )
-                raise NotYet(tried=tried, expected=expected, **words)
+                raise Probe(tried, expected).saw(**words)
         refused = [one for one in result.calls if one.status == 503]
         for one in refused:
             after = one.headers.get("retry-after", "")
             if not after.strip().isdecimal() and not _is_date(after):
-                raise NotYet(
-                    tried=tried,
-                    expected=expected,
-                    seen=f"a 503 with `Retry-After: {after}`" if after else "a 503 without the header",
-                    diagnosis="Retry-After is a number of seconds, or a date. Clients pass over anything else."
+                raise Probe(tried, expected).saw(
+                    f"a 503 with `Retry-After: {after}`" if after else "a 503 without the header",
+                    "Retry-After is a number of seconds, or a date. Clients pass over anything else."
                     if after
                     else "The refusal does not say when to come again, and clients that are told nothing try "
                     'again at once. Give the HTTPException headers={"Retry-After": "1"}, in every place that '

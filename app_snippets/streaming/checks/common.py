@@ -8,7 +8,7 @@ import httpx
 
 from workbench import clock
 from workbench.around import Call, look_up
-from workbench.judge import Answer, NotYet
+from workbench.judge import Answer, Probe
 from workbench.server import LiveServer
 
 
@@ -64,11 +64,9 @@ def patched(answer: Answer, name: str, **methods: Callable[..., object]) -> None
     """Put the check's own methods in the place of those of a class of the cell. Raises NotYet where there is none."""
     given = answer[name]
     if not isinstance(given, type):
-        raise NotYet(
-            tried=f"to fill `{name}` with rows",
-            expected=f"the class `{name}`, as given",
-            seen=f"no class `{name}`",
-            diagnosis=f"`{name}` stands for what is not yours to change. Leave it as it was, and ask it for its rows.",
+        raise Probe(f"to fill `{name}` with rows", f"the class `{name}`, as given").saw(
+            f"no class `{name}`",
+            f"`{name}` stands for what is not yours to change. Leave it as it was, and ask it for its rows.",
         )
     for method, function in methods.items():
         setattr(given, method, function)

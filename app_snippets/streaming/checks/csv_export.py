@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from app_snippets.streaming.checks.common import Streamed, patched, streamed
 from workbench import clock
-from workbench.judge import Answer, NotYet, exercise, failure_in_words, quoted, said
+from workbench.judge import Answer, Probe, exercise, failure_in_words, quoted, said
 from workbench.server import LiveServer
 
 PATH = "/orders.csv"
@@ -101,31 +101,24 @@ class _Export:
         tried = "an export of ten rows with commas, quotes, newlines and formulas in them"
         require_whole(found, tried, "status 200 and ten rows")
         if not table.given:
-            raise NotYet(
-                tried=tried,
-                expected="the rows of `Orders.rows()`",
-                seen="nobody asked for them",
-                diagnosis="The export is not made of the orders. Read them from `orders.rows()`.",
+            raise Probe(tried, "the rows of `Orders.rows()`").saw(
+                "nobody asked for them", "The export is not made of the orders. Read them from `orders.rows()`."
             )
         try:
             text = found.call.body.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise NotYet(
-                tried=tried,
-                expected="text in UTF-8",
-                seen=quoted(found.call.body, 60),
-                diagnosis="The bytes are not UTF-8, and a customer's name may need it. Yield str, or encode as UTF-8.",
+            raise Probe(tried, "text in UTF-8").saw(
+                quoted(found.call.body, 60),
+                "The bytes are not UTF-8, and a customer's name may need it. Yield str, or encode as UTF-8.",
             ) from None
         expected, seen, why = compared(text, rows)
         if why:
-            raise NotYet(tried=tried, expected=expected, seen=seen, diagnosis=why)
+            raise Probe(tried, expected).saw(seen, why)
         if found.media_type != "text/csv":
-            raise NotYet(
-                tried=tried,
-                expected="the media type `text/csv`",
-                seen=f"`{found.media_type}`",
-                diagnosis="The rows are right, and the client is not told that they are CSV. A subclass of "
-                "StreamingResponse with `media_type`, given as response_class, says it here and in the documentation.",
+            raise Probe(tried, "the media type `text/csv`").saw(
+                f"`{found.media_type}`",
+                "The rows are right, and the client is not told that they are CSV. A subclass of StreamingResponse "
+                "with `media_type`, given as response_class, says it here and in the documentation.",
             )
 
     async def early(self) -> None:
@@ -165,11 +158,8 @@ class _Export:
                 "It is sent as a stream, but the list comes first: every row was read before the first one was "
                 "yielded. Yield inside the loop that reads the table."
             )
-        raise NotYet(
-            tried=tried,
-            expected=f"the first row at the client before more than {HELD_AT} were read",
-            seen=f"it came when {given[1] or ROWS:,} of {ROWS:,} rows had been read",
-            diagnosis=why,
+        raise Probe(tried, f"the first row at the client before more than {HELD_AT} were read").saw(
+            f"it came when {given[1] or ROWS:,} of {ROWS:,} rows had been read", why
         )
 
     async def memory(self) -> int:
@@ -186,12 +176,10 @@ class _Export:
         tried = f"an export of {LARGE:,} rows of 8 kB, 8 MB in all"
         require_whole(found, tried, "status 200 and all rows")
         if peak > MOST:
-            raise NotYet(
-                tried=tried,
-                expected=f"at most {MOST / 1e6:.0f} MB of memory at any time",
-                seen=f"more than that: {peak / 1e6:.0f} MB",
-                diagnosis="The rows leave one by one, and something keeps them: a buffer that grows, or a list that "
-                "is never emptied. What has been sent is not needed any more.",
+            raise Probe(tried, f"at most {MOST / 1e6:.0f} MB of memory at any time").saw(
+                f"more than that: {peak / 1e6:.0f} MB",
+                "The rows leave one by one, and something keeps them: a buffer that grows, or a list that is never "
+                "emptied. What has been sent is not needed any more.",
             )
         return peak
 
@@ -212,7 +200,7 @@ def require_whole(found: Streamed, tried: str, expected: str) -> None:
         )
     elif found.cut_off and error is not None:
         why = f"The stream broke off after its status 200 had gone out. {why}"
-    raise NotYet(tried=tried, expected=expected, seen=seen, diagnosis=why)
+    raise Probe(tried, expected).saw(seen, why)
 
 
 def compared(text: str, rows: list[Row]) -> tuple[str, str, str]:
@@ -239,8 +227,8 @@ def compared(text: str, rows: list[Row]) -> tuple[str, str, str]:
         return "ten rows", "ten rows, and empty lines between them", why
     if records.count(records[0]) > 1 if records else False:
         why = (
-            "Each piece has all the pieces before it in it: the buffer is read out, and not emptied. "
-            "seek(0) and truncate() empty it."
+            "Each piece has all the pieces before it in it: the buffer is read out, and not emptied. seek(0) and "
+            "truncate() empty it."
         )
         return "ten rows", f"{len(records)}, and the first one {records.count(records[0])} times", why
     widths = sorted({len(record) for record in records})
@@ -271,8 +259,8 @@ def _broken(text: str) -> str:
         )
     if '""called' not in text:
         return (
-            "There are quotes around the texts, and a quote inside a text looks like the end of it. csv.writer "
-            "doubles those."
+            "There are quotes around the texts, and a quote inside a text looks like the end of it. csv.writer doubles "
+            "those."
         )
     return "Read back with csv.reader, the export has other rows than the table. Let csv.writer write each row."
 

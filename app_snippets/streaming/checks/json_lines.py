@@ -10,7 +10,7 @@ from app_snippets.streaming.checks.common import Streamed, patched, streamed
 from app_snippets.streaming.checks.csv_export import require_whole
 from workbench import clock
 from workbench.around import Heartbeat, burst, heartbeat
-from workbench.judge import Answer, Held, NotYet, exercise, ms, quoted, require_pings
+from workbench.judge import Answer, Held, Probe, exercise, ms, quoted, require_pings
 from workbench.server import LiveServer
 
 PATH = "/readings"
@@ -87,12 +87,10 @@ async def _trial(answer: Answer, server: LiveServer) -> float:
     require_pings(beat, TRIED)
     _require_lines(found, rows)
     if given[0] > HELD_AT:
-        raise NotYet(
-            tried=TRIED,
-            expected="the first line at the client while the archive is still read",
-            seen=f"it came when {given[0]} of {ROWS} rows had been read",
-            diagnosis="The lines are right, and they come all at once: the rows are collected before the first one is "
-            "yielded. Yield inside the loop that reads the archive.",
+        raise Probe(TRIED, "the first line at the client while the archive is still read").saw(
+            f"it came when {given[0]} of {ROWS} rows had been read",
+            "The lines are right, and they come all at once: the rows are collected before the first one is yielded. "
+            "Yield inside the loop that reads the archive.",
         )
     _require_free(rows, held, beat)
     return beat.longest
@@ -103,20 +101,18 @@ def _require_lines(found: Streamed, rows: Rows) -> None:
     error = type(call.request.error).__name__ if call.request else ""
     text = call.body.decode(errors="replace")
     if error == "ResponseValidationError" and found.cut_off and not text.strip():
-        raise NotYet(
-            tried=TRIED,
-            expected=f"{ROWS} lines",
-            seen="status 200, and then a broken connection",
-            diagnosis="What is yielded is not what the return type says: FastAPI checks each item against it, and the "
-            "first one ended the stream. Yield a Reading, no text and no list. FastAPI writes the JSON.",
+        raise Probe(TRIED, f"{ROWS} lines").saw(
+            "status 200, and then a broken connection",
+            "What is yielded is not what the return type says: FastAPI checks each item against it, and the first one "
+            "ended the stream. Yield a Reading, no text and no list. FastAPI writes the JSON.",
         )
     require_whole(found, TRIED, f"status 200 and {ROWS} lines")
     parsed = _parsed(text)
     whole = parsed[0] if len(parsed) == 1 else None
     if found.media_type == "application/json" and isinstance(whole, list):
         why = (
-            "It is one JSON list: its first reading cannot leave before the last one is there. An endpoint that "
-            "yields has no list."
+            "It is one JSON list: its first reading cannot leave before the last one is there. An endpoint that yields "
+            "has no list."
         )
     elif any(isinstance(one, str) for one in parsed):
         why = (
@@ -138,11 +134,8 @@ def _require_lines(found: Streamed, rows: Rows) -> None:
         why = "The lines are not the archive's readings: one JSON object for each row, in their order."
     else:
         return
-    raise NotYet(
-        tried=TRIED,
-        expected=f"`application/jsonl`, and {ROWS} lines such as `{json.dumps(EXPECTED[0])}`",
-        seen=f"`{found.media_type}`: {quoted(text, 80)}",
-        diagnosis=why,
+    raise Probe(TRIED, f"`application/jsonl`, and {ROWS} lines such as `{json.dumps(EXPECTED[0])}`").saw(
+        f"`{found.media_type}`: {quoted(text, 80)}", why
     )
 
 
@@ -161,11 +154,9 @@ def _require_free(rows: Rows, held: list[Held], beat: Heartbeat) -> None:
     seconds = sum(one.seconds for one in held)
     if rows.on_the_loop or rows.without_a_turn > MOST_HELD or seconds > MOST_HELD * EACH:
         at = f" at {held[0]}" if held else ""
-        raise NotYet(
-            tried=TRIED,
-            expected="a loop that is free while the archive is read",
-            seen=f"it was held{at}; a ping waited for {ms(beat.longest)}",
-            diagnosis=(
+        raise Probe(TRIED, "a loop that is free while the archive is read").saw(
+            f"it was held{at}; a ping waited for {ms(beat.longest)}",
+            (
                 "The endpoint is an `async def`, and the archive blocks: each row holds the loop, for everybody. "
                 if rows.on_the_loop
                 else "The rows are read in a thread, and the loop stands still until they are there. "
@@ -182,10 +173,8 @@ async def _require_schema(server: LiveServer) -> None:
     schema = described.get("components", {}).get("schemas", {}).get(name, item)
     if {"sensor", "celsius"} <= set(schema.get("properties", {})):
         return
-    raise NotYet(
-        tried="what /openapi.json says about the lines",
-        expected="an `itemSchema` with the fields of `Reading`",
-        seen=quoted(content, 90),
-        diagnosis="The lines are right, and the documentation does not know what is in them. FastAPI takes it from the "
-        "return type of an endpoint that yields: Iterator[Reading]. A response made by hand has none.",
+    raise Probe("what /openapi.json says about the lines", "an `itemSchema` with the fields of `Reading`").saw(
+        quoted(content, 90),
+        "The lines are right, and the documentation does not know what is in them. FastAPI takes it from the return "
+        "type of an endpoint that yields: Iterator[Reading]. A response made by hand has none.",
     )

@@ -10,7 +10,7 @@ from app_snippets.streaming.checks.common import Streamed, endpoint, patched, st
 from app_snippets.streaming.checks.csv_export import require_whole
 from workbench import clock
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, exercise
+from workbench.judge import Answer, Probe, exercise
 from workbench.server import LiveServer
 
 PATH = "/rows"
@@ -121,40 +121,32 @@ class _Streams:
         lives = self.since(before)
         for life in lives:
             if life.refused:
-                raise NotYet(
-                    tried=tried,
-                    expected="a session that is open in every row",
-                    seen="a row was asked of a session that was " + ("closed" if life.opened else "never opened"),
-                    diagnosis=self.refused_in_words(life),
+                raise Probe(tried, "a session that is open in every row").saw(
+                    "a row was asked of a session that was " + ("closed" if life.opened else "never opened"),
+                    self.refused_in_words(life),
                 )
         found: Streamed
         for found in both:
             require_whole(found, tried, "status 200 and four rows each")
         if any(found.call.body.split() != [b"0", b"1", b"2", b"3"] for found in both):
-            raise NotYet(
-                tried=tried,
-                expected="the rows 0 to 3, a line each",
-                seen=f"`{both[0].call.body.decode(errors='replace')[:60]!r}`",
-                diagnosis="The rows are complete, and they come as a list: the session is open for a moment, and "
-                "the caller waits for the last row. Let the endpoint yield each row."
+            raise Probe(tried, "the rows 0 to 3, a line each").saw(
+                f"`{both[0].call.body.decode(errors='replace')[:60]!r}`",
+                "The rows are complete, and they come as a list: the session is open for a moment, and the caller "
+                "waits for the last row. Let the endpoint yield each row."
                 if both[0].media_type == "application/json"
                 else "The session is in order, perhaps, but the rows are not: yield what `session.rows()` yields.",
             )
         if len(lives) < 2:
-            raise NotYet(
-                tried=tried,
-                expected="a session for each stream",
-                seen="one session, opened for all" if len(lives) < 1 else "one session for both",
-                diagnosis="One session is shared by all requests. What one of them does to it, a commit or a failure, "
-                "happens to the others too. Open one for each request.",
+            raise Probe(tried, "a session for each stream").saw(
+                "one session, opened for all" if len(lives) < 1 else "one session for both",
+                "One session is shared by all requests. What one of them does to it, a commit or a failure, happens to "
+                "the others too. Open one for each request.",
             )
         if not await self.closed(lives):
-            raise NotYet(
-                tried=tried,
-                expected="both sessions closed soon after the last row",
-                seen="a session that is still open",
-                diagnosis="Nobody closes the session, even when all goes well. Each one that is left open is missing "
-                "in the pool.",
+            raise Probe(tried, "both sessions closed soon after the last row").saw(
+                "a session that is still open",
+                "Nobody closes the session, even when all goes well. Each one that is left open is missing in the "
+                "pool.",
             )
 
     def refused_in_words(self, life: Life) -> str:
@@ -200,28 +192,24 @@ class _Streams:
                 "When the client leaves, the generator is cancelled where it waits: the lines after its loop are never "
                 "reached. What must happen in any case stands in a `finally`, in a dependency with yield."
             )
-        raise NotYet(tried=LEFT, expected="its session closed soon after", seen="it is still open", diagnosis=why)
+        raise Probe(LEFT, "its session closed soon after").saw("it is still open", why)
 
     async def broken(self) -> float:
         before = self.begin(rows=6, fails_after=3)
         found = await streamed(self.server, PATH)
         lives, start = self.since(before), clock.now()
         if not await self.closed(lives):
-            raise NotYet(
-                tried=BROKEN,
-                expected="its session closed soon after",
-                seen="it is still open",
-                diagnosis="A client that leaves is dealt with, and an error is not. It is raised where the session was "
-                "handed out, and the lines after that are passed over. try and finally close it in any case.",
+            raise Probe(BROKEN, "its session closed soon after").saw(
+                "it is still open",
+                "A client that leaves is dealt with, and an error is not. It is raised where the session was handed "
+                "out, and the lines after that are passed over. try and finally close it in any case.",
             )
         took, request = clock.now() - start, found.call.request
         if not found.cut_off and request is not None:
             await until(lambda: request.done is not None, SOON)  # an error may come out after the end
         if not found.cut_off and request is not None and request.error is None:
-            raise NotYet(
-                tried=BROKEN,
-                expected="a client that can tell that rows are missing",
-                seen=f"status {found.call.status}, three rows, and an end as if it were complete",
-                diagnosis="The error was caught and kept quiet: three of six rows look like all there are. Let it out.",
+            raise Probe(BROKEN, "a client that can tell that rows are missing").saw(
+                f"status {found.call.status}, three rows, and an end as if it were complete",
+                "The error was caught and kept quiet: three of six rows look like all there are. Let it out.",
             )
         return took

@@ -22,7 +22,7 @@ from app_snippets.thread_limits.checks.common import (
     watching_the_loop,
 )
 from workbench.around import Burst, Call, burst
-from workbench.judge import Answer, NotYet, exercise, ms
+from workbench.judge import Answer, NotYet, Probe, exercise, ms
 from workbench.server import LiveServer, serve
 
 CALLS = 60  # slow calls in flight
@@ -67,8 +67,8 @@ class Crowd:
     quotes: Burst | None  # None where a probe had no answer
     peak: int
     threads: list[str]  # names of the threads that are in the cell's code
-    limiters: int  # in use, apart from the common one
-    total: float  # tokens of the common limiter, 0 where the loop did not say
+    limiters: int  # in use, apart from the probe one
+    total: float  # tokens of the probe limiter, 0 where the loop did not say
     borrowed: int
     waiting: int
 
@@ -106,18 +106,13 @@ async def bulkhead(answer: Answer) -> str:
     _require_free_loop(crowd)
     for path, call in crowd.probes.items():
         if call.status != 200:
-            raise NotYet(
-                tried=TRIED,
-                expected=f"an answer of {_probe_in_words(path)} while the quotes wait",
-                **_starved(answer, crowd) if crowd.stuck else failure(call),
+            raise Probe(TRIED, f"an answer of {_probe_in_words(path)} while the quotes wait").saw(
+                **_starved(answer, crowd) if crowd.stuck else failure(call)
             )
     _require_quotes(crowd, exchange)
     if crowd.peak != SEATS or _of_asyncio(crowd):
-        raise NotYet(
-            tried=TRIED,
-            expected=f"{SEATS} calls at the exchange, at the most and no fewer, on every machine",
-            seen=f"{crowd.peak}",
-            diagnosis=_who_is_at_the_exchange(answer, crowd),
+        raise Probe(TRIED, f"{SEATS} calls at the exchange, at the most and no fewer, on every machine").saw(
+            f"{crowd.peak}", _who_is_at_the_exchange(answer, crowd)
         )
     longest = max(call.latency for call in crowd.probes.values())
     return f"{SEATS} calls at the exchange, and /health answered in {ms(longest)} or less."
@@ -137,19 +132,14 @@ async def _loaded(answer: Answer) -> FastAPI:
     except NotYet as error:
         if "NoEventLoopError" not in error.verdict.seen:
             raise
-        raise NotYet(
-            tried="to run your cell by itself, as a file would be run",
-            expected="a cell that defines `app`",
-            seen=error.verdict.seen,
-            diagnosis="The common limiter belongs to a running event loop, and while the file is imported there is "
-            "none. In the lifespan there is. But a larger common pool is still common: give quotes their own.",
+        raise Probe("to run your cell by itself, as a file would be run", "a cell that defines `app`").saw(
+            error.verdict.seen,
+            "The common limiter belongs to a running event loop, and while the file is imported there is none. In the "
+            "lifespan there is. But a larger probe pool is still probe: give quotes their own.",
         ) from None
     if not isinstance(app, FastAPI):
-        raise NotYet(
-            tried="to use your `app`",
-            expected="the object that FastAPI() made",
-            seen=type(app).__name__,
-            diagnosis="`app` is no longer the FastAPI app. Leave that name to it.",
+        raise Probe("to use your `app`", "the object that FastAPI() made").saw(
+            type(app).__name__, "`app` is no longer the FastAPI app. Leave that name to it."
         )
     return app
 
@@ -157,14 +147,13 @@ async def _loaded(answer: Answer) -> FastAPI:
 async def _require_health(server: LiveServer) -> None:
     await burst(server, "/colleagues", 1, timeout=2)
     call = (await burst(server, "/health", 1, timeout=2)).calls[0]
-    common = {"tried": "`GET /health`, with nothing else going on", "expected": "`ok` and the version"}
+    probe = Probe("`GET /health`, with nothing else going on", "`ok` and the version")
     if call.status != 200:
-        raise NotYet(**common, **failure(call))
+        raise probe.saw(**failure(call))
     if call.json() != {"status": "ok", "version": "1.0"}:
-        raise NotYet(
-            **common,
-            seen=f"`{call.body.decode(errors='replace')[:80]}`",
-            diagnosis="`/health` must still say what it said, with the version that it depends on.",
+        raise probe.saw(
+            f"`{call.body.decode(errors='replace')[:80]}`",
+            "`/health` must still say what it said, with the version that it depends on.",
         )
 
 
@@ -212,12 +201,10 @@ def _threads_in_the_cell() -> list[str]:
 
 def _require_free_loop(crowd: Crowd) -> None:
     if crowd.held:
-        raise NotYet(
-            tried=TRIED,
-            expected="a loop that is free while they wait",
-            seen=f"held at {crowd.held}",
-            diagnosis=f"The loop itself is held, at {crowd.held}: what waits there does so in an `async def`, without "
-            "an `await`, and nobody else is served meanwhile. It belongs in a thread.",
+        raise Probe(TRIED, "a loop that is free while they wait").saw(
+            f"held at {crowd.held}",
+            f"The loop itself is held, at {crowd.held}: what waits there does so in an `async def`, without an "
+            "`await`, and nobody else is served meanwhile. It belongs in a thread.",
         )
 
 
@@ -230,45 +217,45 @@ def _who_starves(answer: Answer, crowd: Crowd) -> str:
     exhausted = crowd.total and crowd.borrowed >= crowd.total
     if "/health" not in crowd.stuck:
         return (
-            "`/health` has got away from the crowd, and everyone else is still in it: the quotes hold all of the "
-            "common threads, and every other plain `def` waits for one. Move the quotes out, not their neighbours."
+            "`/health` has got away from the crowd, and everyone else is still in it: the quotes hold all of the probe "
+            "threads, and every other plain `def` waits for one. Move the quotes out, not their neighbours."
         )
     if "/colleagues" not in crowd.stuck:
         return "`/health` waits for the same places as the quotes do. It must not share their pool."
     if not exhausted:
-        return "Every plain `def` waits, though the common pool has threads left: something else holds them up."
+        return "Every plain `def` waits, though the probe pool has threads left: something else holds them up."
     if is_async(answer["health"]):
         return (
-            "`/health` is an `async def` now, but `get_version` is a plain `def`, and FastAPI takes a common thread "
-            "for each dependency of that kind. The quotes still hold all of them."
+            "`/health` is an `async def` now, but `get_version` is a plain `def`, and FastAPI takes a probe thread for "
+            "each dependency of that kind. The quotes still hold all of them."
         )
     if crowd.total != 40:
         return (
-            f"The common pool has {crowd.total:g} threads now, and it is still common: enough quotes hold all of "
-            "them, and `/health` waits behind."
+            f"The probe pool has {crowd.total:g} threads now, and it is still probe: enough quotes hold all of them, "
+            "and `/health` waits behind."
         )
     if any(name.startswith(("ThreadPoolExecutor", "asyncio_")) for name in crowd.threads):
         return (
-            "The SDK runs in a pool of its own, but somebody waits for it in a common thread: each quote takes two "
-            "threads, and the common ones run out as before. Let the handler be an `async def` that awaits."
+            "The SDK runs in a pool of its own, but somebody waits for it in a probe thread: each quote takes two "
+            "threads, and the probe ones run out as before. Let the handler be an `async def` that awaits."
         )
     if crowd.peak < crowd.borrowed:
         return (
-            f"{crowd.peak} calls are at the exchange, and {crowd.borrowed:g} common threads are gone: the others wait "
+            f"{crowd.peak} calls are at the exchange, and {crowd.borrowed:g} probe threads are gone: the others wait "
             "for their turn inside a thread, and hold it meanwhile. Wait first, in the loop, and take a thread then."
         )
     if is_async(answer["quote"]) and crowd.borrowed + crowd.waiting < CALLS:
         return (
             f"Something lets {crowd.borrowed + crowd.waiting} quotes in at a time. That is more than the "
-            f"{crowd.total:g} common threads, so they run out before that limit is reached."
+            f"{crowd.total:g} probe threads, so they run out before that limit is reached."
         )
     if is_async(answer["quote"]):
         return (
-            f"The handler awaits its thread, but takes it from the common {crowd.total:g}, as every plain `def` does. "
+            f"The handler awaits its thread, but takes it from the probe {crowd.total:g}, as every plain `def` does. "
             "Say which limiter the thread is to be counted by."
         )
     return (
-        f"`quote` is a plain `def`, so each call takes one of the {crowd.total:g} common threads until the exchange "
+        f"`quote` is a plain `def`, so each call takes one of the {crowd.total:g} probe threads until the exchange "
         "answers. When they are gone, `/health` stands in the same queue."
     )
 
@@ -282,7 +269,7 @@ def _who_is_at_the_exchange(answer: Answer, crowd: Crowd) -> str:
     pools = {name.rpartition("_")[0] for name in crowd.threads if name.startswith("ThreadPoolExecutor")}
     if any(name.startswith("asyncio_") for name in crowd.threads):
         return (
-            f"The thread comes from the pool of asyncio.to_thread. Its size is min(32, cores + 4), which lets "
+            "The thread comes from the pool of asyncio.to_thread. Its size is min(32, cores + 4), which lets "
             f"{crowd.peak} in on this machine and another number on the next one, and everything else that calls "
             "asyncio.to_thread shares it."
         )
@@ -298,7 +285,7 @@ def _who_is_at_the_exchange(answer: Answer, crowd: Crowd) -> str:
         )
     if crowd.peak > SEATS and crowd.total > 40:
         return (
-            "The common pool was made larger, so there is a thread for everybody today. Nothing keeps the quotes from "
+            "The probe pool was made larger, so there is a thread for everybody today. Nothing keeps the quotes from "
             f"taking all of it tomorrow, and the exchange allows {SEATS}. They need a pool of their own."
         )
     if crowd.peak > SEATS and (asyncio.iscoroutinefunction(answer["health"]) or crowd.borrowed):
@@ -314,15 +301,14 @@ def _who_is_at_the_exchange(answer: Answer, crowd: Crowd) -> str:
 
 
 def _require_quotes(crowd: Crowd, exchange: Exchange) -> None:
-    common = {"tried": TRIED + ", and then answers", "expected": f"{CALLS} quotes"}
+    probe = Probe(TRIED + ", and then answers", f"{CALLS} quotes")
     for call in crowd.quotes.calls if crowd.quotes else []:
         if call.status != 200:
-            raise NotYet(**common, **failure(call))
+            raise probe.saw(**failure(call))
         if _number(call) != exchange.price(call.path.rpartition("/")[2]):
-            raise NotYet(
-                **common,
-                seen=f"`{call.body.decode(errors='replace')[:80]}` from `{call.path}`",
-                diagnosis="A quote is no longer what the exchange said. Ask it for each request, and return its price.",
+            raise probe.saw(
+                f"`{call.body.decode(errors='replace')[:80]}` from `{call.path}`",
+                "A quote is no longer what the exchange said. Ask it for each request, and return its price.",
             )
 
 

@@ -15,7 +15,7 @@ from app_snippets.thread_limits.checks.common import at_work, failure, frames_in
 from workbench import clock
 from workbench.around import Call, Heartbeat, burst, heartbeat
 from workbench.clock import until
-from workbench.judge import Answer, Held, NotYet, exercise, ms, require_pings
+from workbench.judge import Answer, Held, Probe, exercise, ms, require_pings
 from workbench.server import LiveServer, serve
 
 DEADLINE = 0.5  # seconds that the cell gives an export
@@ -102,20 +102,17 @@ async def _require_export(server: LiveServer, job: str, rows: int) -> None:
     call = await _post(server, job, rows)
     if call.status == 200 and call.body == b'{"written":1}':
         return
-    common = {"tried": f"`POST /exports/{job}?rows={rows}`, which is soon done", "expected": '`{"written":1}`'}
+    probe = Probe(f"`POST /exports/{job}?rows={rows}`, which is soon done", '`{"written":1}`')
     if call.status == 504:
-        raise NotYet(
-            **common,
-            seen="status 504",
-            diagnosis="Even one row misses the deadline: something takes long before it, or the deadline is over from "
-            "the start.",
+        raise probe.saw(
+            "status 504",
+            "Even one row misses the deadline: something takes long before it, or the deadline is over from the start.",
         )
     if call.status != 200:
-        raise NotYet(**common, **failure(call))
-    raise NotYet(
-        **common,
-        seen=f"`{call.body.decode(errors='replace')[:80]}`",
-        diagnosis="A short export must be written, and say how many rows it wrote, as before.",
+        raise probe.saw(**failure(call))
+    raise probe.saw(
+        f"`{call.body.decode(errors='replace')[:80]}`",
+        "A short export must be written, and say how many rows it wrote, as before.",
     )
 
 
@@ -162,18 +159,16 @@ def _judge_large(answer: Answer, seen: Exports) -> None:
     is_async = asyncio.iscoroutinefunction(answer["create_export"])
     held = sum(one.seconds for one in seen.held)
     if held > DEADLINE / 2:
-        raise NotYet(
-            tried=TRIED_EXPORT + ", with a heartbeat on /ping",
-            expected="a loop that is free until the deadline",
-            seen=f"held for {ms(held)}, at {max(seen.held, key=lambda one: one.seconds)}, and one ping waited "
+        raise Probe(TRIED_EXPORT + ", with a heartbeat on /ping", "a loop that is free until the deadline").saw(
+            f"held for {ms(held)}, at {max(seen.held, key=lambda one: one.seconds)}, and one ping waited "
             f"{ms(seen.beat.longest)}",
-            diagnosis="The loop is held while rows are written or while somebody waits for the thread. In an "
-            "`async def`, both have to be awaited.",
+            "The loop is held while rows are written or while somebody waits for the thread. In an `async def`, both "
+            "have to be awaited.",
         )
     require_pings(seen.beat, TRIED_EXPORT + ", with a heartbeat on /ping")
     if large.status is None or large.status == 500:
-        raise NotYet(tried=TRIED_EXPORT, expected="status 504", **failure(large))
-    common = {"tried": TRIED_EXPORT, "expected": f"status 504 within {LATE:g} s"}
+        raise Probe(TRIED_EXPORT, "status 504").saw(**failure(large))
+    probe = Probe(TRIED_EXPORT, f"status 504 within {LATE:g} s")
     if large.latency > LATE:
         if large.status != 200:
             why = (
@@ -182,38 +177,33 @@ def _judge_large(answer: Answer, seen: Exports) -> None:
             )
         elif (is_async and any("AnyIO" in name for name in seen.threads)) or _uses_anyio(answer):
             why = (
-                "AnyIO does not leave a thread behind: when its deadline passes, it goes on waiting until the "
-                "function has returned, and then there is a result. The function itself must end earlier."
+                "AnyIO does not leave a thread behind: when its deadline passes, it goes on waiting until the function "
+                "has returned, and then there is a result. The function itself must end earlier."
             )
         else:
             why = "Nothing ends the export at its deadline: the answer comes when all rows are written."
-        raise NotYet(**common, seen=f"status {large.status} after {ms(large.latency)}", diagnosis=why)
+        raise probe.saw(f"status {large.status} after {ms(large.latency)}", why)
     if large.latency < DEADLINE / 2 and large.status == 200:
-        raise NotYet(
-            **common,
-            seen=f"status 200, and {seen.before} rows written",
-            diagnosis="An export that was over before has left its flag set, and this one stops at once. One event, or "
-            "one flag, serves all requests: each request needs its own.",
+        raise probe.saw(
+            f"status 200, and {seen.before} rows written",
+            "An export that was over before has left its flag set, and this one stops at once. One event, or one flag, "
+            "serves all requests: each request needs its own.",
         )
     if large.latency < DEADLINE / 2:
-        raise NotYet(
-            **common,
-            seen=f"status {large.status} after {ms(large.latency)}, and {seen.before} rows written",
-            diagnosis=f"The export is refused before it was tried. It has its {DEADLINE:g} s, and uses them.",
+        raise probe.saw(
+            f"status {large.status} after {ms(large.latency)}, and {seen.before} rows written",
+            f"The export is refused before it was tried. It has its {DEADLINE:g} s, and uses them.",
         )
     if seen.after > STILL_ALLOWED:
-        raise NotYet(
-            tried=TRIED_EXPORT + ", and a look at the warehouse after the answer",
-            expected="no more rows after the answer than the one under way",
-            seen=f"status {large.status} after {ms(large.latency)}, and the rows went on",
-            diagnosis=_who_writes_on(seen, is_async),
-        )
+        raise Probe(
+            TRIED_EXPORT + ", and a look at the warehouse after the answer",
+            "no more rows after the answer than the one under way",
+        ).saw(f"status {large.status} after {ms(large.latency)}, and the rows went on", _who_writes_on(seen, is_async))
     if large.status != 504:
-        raise NotYet(
-            **common,
-            seen=f"status {large.status}: `{large.body.decode(errors='replace')[:80]}`",
-            diagnosis="The export stops, but its answer does not say so: who reads it takes half of the rows for all "
-            "of them. Answer 504.",
+        raise probe.saw(
+            f"status {large.status}: `{large.body.decode(errors='replace')[:80]}`",
+            "The export stops, but its answer does not say so: who reads it takes half of the rows for all of them. "
+            "Answer 504.",
         )
 
 
@@ -234,8 +224,8 @@ def _who_writes_on(seen: Exports, is_async: bool) -> str:
         )
     if seen.left:
         return (
-            "The answer is out, and a task still waits for the thread: a shield keeps a wait from being cancelled. "
-            "The thread needs no protection, nothing can cancel it. It needs to be told."
+            "The answer is out, and a task still waits for the thread: a shield keeps a wait from being cancelled. The "
+            "thread needs no protection, nothing can cancel it. It needs to be told."
         )
     if any("ThreadPoolExecutor" in name for name in seen.threads):
         return (
@@ -256,19 +246,15 @@ def _who_writes_on(seen: Exports, is_async: bool) -> str:
 def _require_small(call: Call | None) -> None:
     if call is None:
         return
-    common = {
-        "tried": f"an export of {ROWS_BESIDE} rows beside the large one, and one after it",
-        "expected": "all of its rows written",
-    }
+    probe = Probe(f"an export of {ROWS_BESIDE} rows beside the large one, and one after it", "all of its rows written")
     rows = 1 if "later" in call.path else ROWS_BESIDE
     said = call.body.decode(errors="replace")[:80]
     if call.status == 200 and json.loads(call.body) == {"written": rows}:
         return
     if call.status in (200, 504):
-        raise NotYet(
-            **common,
-            seen=f"status {call.status}: `{said}`",
-            diagnosis="The deadline of one export stopped another. One event, or one flag, serves all requests: each "
-            "request needs its own.",
+        raise probe.saw(
+            f"status {call.status}: `{said}`",
+            "The deadline of one export stopped another. One event, or one flag, serves all requests: each request "
+            "needs its own.",
         )
-    raise NotYet(**common, **failure(call))
+    raise probe.saw(**failure(call))

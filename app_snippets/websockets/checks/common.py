@@ -11,7 +11,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from workbench.judge import NotYet
+from workbench.judge import Probe
 from workbench.server import LiveServer
 from workbench.server.record import WebSocketMessage
 
@@ -65,11 +65,9 @@ async def peer(server: LiveServer, path: str, *, reads: bool = True, **options: 
     try:
         connection = await connect(server.ws_url + path, **(common | options))
     except (InvalidHandshake, OSError, EOFError, TimeoutError) as error:
-        raise NotYet(
-            tried=f"to connect to `{path}`",
-            expected="a WebSocket",
-            seen=f"status {error.response.status_code}" if isinstance(error, InvalidStatus) else type(error).__name__,
-            diagnosis="A client that may come in is refused. "
+        raise Probe(f"to connect to `{path}`", "a WebSocket").saw(
+            f"status {error.response.status_code}" if isinstance(error, InvalidStatus) else type(error).__name__,
+            "A client that may come in is refused. "
             + (last_error(server) or "The path must stay as given, and who is in order gets an accept()."),
         ) from None
     made = Peer(connection)

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from app_snippets.websockets.checks.common import Peer, conversation, last_error, peer
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, exercise, quoted
+from workbench.judge import Answer, Probe, exercise, quoted
 from workbench.server import LiveServer
 
 PATH = "/news"
@@ -118,19 +118,16 @@ async def _foreign(server: LiveServer) -> None:
         )
     elif {"https://app.example.evil.example", "https://evil.example/?https://app.example"} & set(wrong):
         why = (
-            "A part of the origin was compared: https://app.example is the beginning, or a piece, of many other "
-            "names, and anybody can register them. The whole origin is in ORIGINS, or it is not."
+            "A part of the origin was compared: https://app.example is the beginning, or a piece, of many other names, "
+            "and anybody can register them. The whole origin is in ORIGINS, or it is not."
         )
     elif "https://evilapp.example" in wrong:
         why = "The end of the origin was compared, and evilapp.example ends like that as well. Compare all of it."
     else:
         why = "Scheme, name and port are the origin, all three: http is not https, and another port is another server."
-    raise NotYet(
-        tried=f"to connect with {len(FOREIGN)} origins that are not in ORIGINS",
-        expected="403 for each of them",
-        seen=f"{status if status != 101 else 'accepted'} with "
-        + ("no Origin" if origin is None else f"`Origin: {origin}`"),
-        diagnosis=why,
+    raise Probe(f"to connect with {len(FOREIGN)} origins that are not in ORIGINS", "403 for each of them").saw(
+        f"{status if status != 101 else 'accepted'} with " + ("no Origin" if origin is None else f"`Origin: {origin}`"),
+        why,
     )
 
 
@@ -143,17 +140,14 @@ async def _ours(server: LiveServer) -> None:
                 await until(lambda one=one: one.texts or one.closed is not None, 1)
                 await one.say("hello")
                 await until(lambda one=one: len(one.texts) >= 2 or one.closed is not None, 0.7)
-            common: dict[str, str] = {
-                "tried": tried,
-                "expected": f'`{{"user": "{user}"}}`, and `{user} said hello`',
-                "seen": f"{quoted(one.texts, 80)}" + (f", closed with {one.closed}" if one.closed else ""),
-            }
+            probe = Probe(tried, f'`{{"user": "{user}"}}`, and `{user} said hello`')
+            seen = f"{quoted(one.texts, 80)}" + (f", closed with {one.closed}" if one.closed else "")
             if _spoke_first(server, one):
-                raise NotYet(**common, diagnosis=EARLY)
+                raise probe.saw(seen, EARLY)
             if not one.texts:
-                raise NotYet(
-                    **common,
-                    diagnosis="The right token in the first message does not help. "
+                raise probe.saw(
+                    seen,
+                    "The right token in the first message does not help. "
                     + (
                         last_error(server)
                         or "A token in the address is written into every log on its way: it comes in the first "
@@ -161,9 +155,9 @@ async def _ours(server: LiveServer) -> None:
                     ),
                 )
             if [_json(one.texts[0]), *one.texts[1:]] != [{"user": user}, f"{user} said hello"]:
-                raise NotYet(
-                    **common,
-                    diagnosis="The right token opens the door, and what comes after it is not as it was in the cell. "
+                raise probe.saw(
+                    seen,
+                    "The right token opens the door, and what comes after it is not as it was in the cell. "
                     + last_error(server),
                 )
 
@@ -184,45 +178,36 @@ def _json(text: str | bytes) -> Any:
 async def _silent(server: LiveServer, path: str, tried: str) -> None:
     async with peer(server, path, origin=OURS[0]) as one:
         await until(lambda: one.closed is not None or one.texts, 1.6)
-    common: dict[str, str] = {"tried": tried, "expected": "a close with 1008 after 0.5 s"}
+    probe = Probe(tried, "a close with 1008 after 0.5 s")
     if one.texts:
-        raise NotYet(
-            **common,
-            seen=quoted(one.texts, 60),
-            diagnosis=EARLY
+        raise probe.saw(
+            quoted(one.texts, 60),
+            EARLY
             if "?" not in path
-            else "The token in the address opens the door. Addresses end up in the logs of every proxy, in the "
-            "history and in what users copy: no token in a query.",
+            else "The token in the address opens the door. Addresses end up in the logs of every proxy, in the history "
+            "and in what users copy: no token in a query.",
         )
     if one.closed is None:
-        raise NotYet(
-            **common,
-            seen="it is still connected after 1.6 s",
-            diagnosis="Whoever says nothing stays, accepted and unknown: ten thousand of them cost a stranger nothing. "
-            "The wait for the first message needs a deadline.",
+        raise probe.saw(
+            "it is still connected after 1.6 s",
+            "Whoever says nothing stays, accepted and unknown: ten thousand of them cost a stranger nothing. The wait "
+            "for the first message needs a deadline.",
         )
-    _require_1008(server, one.closed, common, "silence")
+    _require_1008(server, one.closed, probe, "silence")
 
 
 async def _refused(server: LiveServer, text: str | bytes) -> None:
     async with peer(server, PATH, origin=OURS[0]) as one:
         await one.say(text, RIGHT)
         await until(lambda: one.closed is not None or one.texts, 1.6)
-    common: dict[str, str] = {
-        "tried": f"`{text!r}` as the first message, and then a right one",
-        "expected": "a close with 1008",
-    }
+    probe = Probe(f"`{text!r}` as the first message, and then a right one", "a close with 1008")
     if one.texts and _json(one.texts[0]) == {"user": "ada"}:
-        raise NotYet(**common, seen=quoted(one.texts, 60), diagnosis=GUESSES)
+        raise probe.saw(quoted(one.texts, 60), GUESSES)
     if one.texts:
-        raise NotYet(**common, seen=quoted(one.texts, 60), diagnosis="A wrong token opens the door.")
+        raise probe.saw(quoted(one.texts, 60), "A wrong token opens the door.")
     if one.closed is None:
-        raise NotYet(
-            **common,
-            seen="it is still connected after 1.6 s",
-            diagnosis=GUESSES,
-        )
-    _require_1008(server, one.closed, common, f"`{text!r}`")
+        raise probe.saw("it is still connected after 1.6 s", GUESSES)
+    _require_1008(server, one.closed, probe, f"`{text!r}`")
 
 
 async def _late(server: LiveServer) -> None:
@@ -233,20 +218,17 @@ async def _late(server: LiveServer) -> None:
         await one.say(RIGHT)
         await until(lambda: one.closed is not None or one.texts, 1)
     if not one.texts:
-        raise NotYet(
-            tried=f"a right token as the first message, after {pause:g} s",
-            expected='`{"user": "ada"}`',
-            seen=f"closed with {one.closed}" if one.closed else "nothing",
-            diagnosis="A client that needs a moment for its token is not let in. It has PATIENCE seconds for it.",
+        raise Probe(f"a right token as the first message, after {pause:g} s", '`{"user": "ada"}`').saw(
+            f"closed with {one.closed}" if one.closed else "nothing",
+            "A client that needs a moment for its token is not let in. It has PATIENCE seconds for it.",
         )
 
 
-def _require_1008(server: LiveServer, closed: int, common: dict[str, str], what: str) -> None:
+def _require_1008(server: LiveServer, closed: int, probe: Probe, what: str) -> None:
     if closed != 1008:
-        raise NotYet(
-            **common,
-            seen=f"closed with {closed}. {last_error(server)}".strip(),
-            diagnosis=f"For {what}, the client sees {closed}"
+        raise probe.saw(
+            f"closed with {closed}. {last_error(server)}".strip(),
+            f"For {what}, the client sees {closed}"
             + (": nobody caught what was raised, and the connection broke. " if closed == 1006 else ". ")
             + "Whatever is wrong with the first message, it is the same close: 1008.",
         )

@@ -6,7 +6,7 @@ import contextlib
 from app_snippets.websockets.checks.common import Peer, conversation, last_error, peer
 from workbench import clock
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, exercise, quoted
+from workbench.judge import Answer, Probe, exercise, quoted
 from workbench.server import LiveServer
 
 PATH = "/shout"
@@ -64,29 +64,26 @@ async def _talking(server: LiveServer) -> None:
         heard, pings = _shouted(one), one.texts.count("ping")
         due = (clock.now() - begun) / EVERY
     expected = [f"WORD {number}" for number in range(5)]
-    common: dict[str, str] = {"tried": TALK, "expected": f"`{expected}`, with pings between, and no close"}
+    probe = Probe(TALK, f"`{expected}`, with pings between, and no close")
     if len(heard) < said - 1 or (heard != expected and one.closed is None):
-        raise NotYet(
-            **common,
-            seen=f"`{heard}`",
-            diagnosis="A message was lost. A receive that was begun, and not awaited to its end, is still there: it "
-            "takes the next message, and nobody asks it for that. Keep the task and wait for it again, or let "
-            "another task ping."
+        raise probe.saw(
+            f"`{heard}`",
+            "A message was lost. A receive that was begun, and not awaited to its end, is still there: it takes the "
+            "next message, and nobody asks it for that. Keep the task and wait for it again, or let another task ping."
             if pings and len(heard) < 5
             else "The answers are not what was said, in upper case, one for each message. "
             + (last_error(server) or "Is somebody still waiting for the next message?"),
         )
     if one.closed is not None:
-        raise NotYet(
-            **common,
-            seen=f"`{heard}`, then {_closed(one)}",
-            diagnosis="A client that talks all the while is closed as idle. The deadline is for each message, and not "
-            "for the whole connection: it begins again with every one."
+        raise probe.saw(
+            f"`{heard}`, then {_closed(one)}",
+            "A client that talks all the while is closed as idle. The deadline is for each message, and not for the "
+            "whole connection: it begins again with every one."
             if one.closed in (1008, 1000)
             else f"A client that keeps all limits is closed with {one.closed}. {last_error(server)}".strip(),
         )
     if not 2 <= pings <= 2 * due:
-        raise NotYet(**common, seen=f"{pings} pings, where {due:.0f} are due", diagnosis=_wrong_pings(pings))
+        raise probe.saw(f"{pings} pings, where {due:.0f} are due", _wrong_pings(pings))
 
 
 def _wrong_pings(pings: int) -> str:
@@ -103,12 +100,11 @@ async def _idle(server: LiveServer) -> None:
     async with peer(server, PATH) as one:
         await until(lambda: one.closed is not None, 1.6)
         pings = one.texts.count("ping")
-    common: dict[str, str] = {"tried": IDLE, "expected": "pings, and a close with 1008 after 0.6 s"}
+    probe = Probe(IDLE, "pings, and a close with 1008 after 0.6 s")
     if one.closed is None:
-        raise NotYet(
-            **common,
-            seen=f"{pings} pings, and it is still open after 1.6 s",
-            diagnosis="Who says nothing stays for ever. "
+        raise probe.saw(
+            f"{pings} pings, and it is still open after 1.6 s",
+            "Who says nothing stays for ever. "
             + (
                 "A ping that goes out is no sign of life from the client: only a message begins the time again."
                 if pings > 3
@@ -116,10 +112,9 @@ async def _idle(server: LiveServer) -> None:
             ),
         )
     if one.closed != 1008:
-        raise NotYet(
-            **common,
-            seen=_closed(one),
-            diagnosis=f"The idle client is sent away, and it sees {one.closed}. "
+        raise probe.saw(
+            _closed(one),
+            f"The idle client is sent away, and it sees {one.closed}. "
             + (
                 f"{last_error(server)} A TimeoutError that nobody catches ends the connection without a word. "
                 if one.closed == 1006
@@ -128,9 +123,7 @@ async def _idle(server: LiveServer) -> None:
             + "Catch it, and close with 1008.",
         )
     if not pings:
-        raise NotYet(
-            **common, seen="a close, and no ping before it", diagnosis=_wrong_pings(0) + " It was silent for 0.6 s."
-        )
+        raise probe.saw("a close, and no ping before it", _wrong_pings(0) + " It was silent for 0.6 s.")
 
 
 async def _flood(server: LiveServer) -> None:
@@ -140,20 +133,20 @@ async def _flood(server: LiveServer) -> None:
         heard = len(_shouted(one))
         taken = [message.at for message in conversation(server, one) if message.kind == "receive"]
         closed = [message.at for message in conversation(server, one) if message.kind == "close"]
-    common: dict[str, str] = {"tried": FLOOD, "expected": "20 answers or so, and a close with 1008"}
+    probe = Probe(FLOOD, "20 answers or so, and a close with 1008")
     idle = bool(taken and closed and closed[0] - taken[-1] > SILENCE / 2)  # closed for its silence, and not at once
     if one.closed == 1008 and not idle and heard <= 30:
         return
     if heard > 30:
         why = (
-            "Nobody counts: one client can keep the server busy for all. More than MOST messages in a second are "
-            "a flood."
+            "Nobody counts: one client can keep the server busy for all. More than MOST messages in a second are a "
+            "flood."
         )
     elif one.closed is None or idle:
         why = "What is too much goes unanswered, and the client is still connected: it goes on sending. Close it."
     else:
         why = f"The flood is stopped, and the client sees {one.closed} {one.reason!r}. A limit that was broken is 1008."
-    raise NotYet(**common, seen=f"{heard} answers, {_closed(one)}", diagnosis=why)
+    raise probe.saw(f"{heard} answers, {_closed(one)}", why)
 
 
 async def _crowd(server: LiveServer) -> None:
@@ -168,12 +161,10 @@ async def _crowd(server: LiveServer) -> None:
         heard = [len(_shouted(one)) for one in peers]
         closed = sum(one.closed is not None for one in peers)
     if closed or min(heard) < 12:
-        raise NotYet(
-            tried=CROWD,
-            expected="every message answered, nobody closed",
-            seen=f"{heard} answers, {closed} closed",
-            diagnosis="Each client keeps the limit, and together they break it: what is counted is shared by all. One "
-            "flood would close everybody. Count for each client, in its own handler.",
+        raise Probe(CROWD, "every message answered, nobody closed").saw(
+            f"{heard} answers, {closed} closed",
+            "Each client keeps the limit, and together they break it: what is counted is shared by all. One flood "
+            "would close everybody. Count for each client, in its own handler.",
         )
 
 
@@ -188,12 +179,10 @@ async def _again(server: LiveServer) -> None:
         await until(lambda: len(_shouted(one)) >= 28 or one.closed is not None, 0.5, lambda: len(_shouted(one)))
         heard = len(_shouted(one))
     if heard < 28:
-        raise NotYet(
-            tried=AGAIN,
-            expected="every message answered, and no close",
-            seen=f"{heard} of 28 answers, {_closed(one)}",
-            diagnosis="The count is never taken back: after MOST messages in all, the client is out, however slowly "
-            "they came. What counts are those of the last second.",
+        raise Probe(AGAIN, "every message answered, and no close").saw(
+            f"{heard} of 28 answers, {_closed(one)}",
+            "The count is never taken back: after MOST messages in all, the client is out, however slowly they came. "
+            "What counts are those of the last second.",
         )
 
 
@@ -203,15 +192,10 @@ async def _long(server: LiveServer) -> None:
             await one.say("x" * 15_000, text)
             await until(lambda one=one: one.closed is not None or len(_shouted(one)) >= 2, 1.0)
             heard = [len(text) for text in _shouted(one)]
-        common: dict[str, str] = {
-            "tried": f"a message of 15 kB, and one of {what}",
-            "expected": "an answer to the first, and a close with 1009",
-        }
+        probe = Probe(f"a message of 15 kB, and one of {what}", "an answer to the first, and a close with 1009")
         if heard[:1] != [15_000]:
-            raise NotYet(
-                **common,
-                seen=f"{_closed(one)}, no answer",
-                diagnosis="A message of 15 kB keeps the limit, and it was not answered.",
+            raise probe.saw(
+                f"{_closed(one)}, no answer", "A message of 15 kB keeps the limit, and it was not answered."
             )
         if len(heard) > 1 or one.closed is None:
             why = (
@@ -220,10 +204,9 @@ async def _long(server: LiveServer) -> None:
                 if text[0] == "é"
                 else "Any length is let in, up to uvicorn's own limit of 16 MB. Compare with LONGEST, and close."
             )
-            raise NotYet(**common, seen=f"{quoted(heard)} characters back, {_closed(one)}", diagnosis=why)
+            raise probe.saw(f"{quoted(heard)} characters back, {_closed(one)}", why)
         if one.closed != 1009:
-            raise NotYet(
-                **common,
-                seen=_closed(one),
-                diagnosis=f"What is too long is refused, and the client sees {one.closed}. The code for that is 1009.",
+            raise probe.saw(
+                _closed(one),
+                f"What is too long is refused, and the client sees {one.closed}. The code for that is 1009.",
             )

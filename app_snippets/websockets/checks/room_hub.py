@@ -8,7 +8,7 @@ from typing import Any
 from app_snippets.websockets.checks.common import Peer, conversation, errors, last_error, peer, tracebacks
 from workbench.around import burst
 from workbench.clock import until
-from workbench.judge import FILE, Answer, NotYet, exercise, quoted
+from workbench.judge import FILE, Answer, NotYet, Probe, exercise, quoted
 from workbench.server import LiveServer
 
 RED, BLUE = "/rooms/red", "/rooms/blue"
@@ -26,12 +26,12 @@ CHURN = "ten clients that come and go, every second one without a word, while an
     "A hub of rooms",
     asks_for="app",
     hints=[
-        "Who waits for whom? The one who sends should wait for nobody. What could it leave a text in, for another "
-        "task to send?",
+        "Who waits for whom? The one who sends should wait for nobody. What could it leave a text in, for another task "
+        "to send?",
         "A dict of rooms, each a set of queues: asyncio.Queue(WAITING). put_nowait() never waits. Who takes the texts "
         "out again, and what becomes of a client whose queue is full?",
-        "A task for each client: while its queue is in the room, send_text(await queue.get()), then close(1013). "
-        "A finally ends the task, discards the queue, and drops a room that is empty.",
+        "A task for each client: while its queue is in the room, send_text(await queue.get()), then close(1013). A "
+        "finally ends the task, discards the queue, and drops a room that is empty.",
     ],
     deadline=20,
 )
@@ -55,8 +55,8 @@ def _require_no_errors(server: LiveServer, tried: str) -> None:
         return
     if any("changed size during iteration" in one for one in found):
         why = (
-            "A room was changed while somebody went through it: between two awaits others come and go, and the one "
-            "who was sending is thrown out. Go through a copy, list(members), and await nothing meanwhile."
+            "A room was changed while somebody went through it: between two awaits others come and go, and the one who "
+            "was sending is thrown out. Go through a copy, list(members), and await nothing meanwhile."
         )
     elif any(one.startswith(("KeyError", "ValueError")) for one in found):
         why = (
@@ -75,7 +75,7 @@ def _require_no_errors(server: LiveServer, tried: str) -> None:
         )
     else:
         why = f"The server's log has an error: {last_error(server)} Mend that first."
-    raise NotYet(tried=tried, expected="no error in the server's log", seen=quoted(found[0], 90), diagnosis=why)
+    raise Probe(tried, "no error in the server's log").saw(quoted(found[0], 90), why)
 
 
 async def _sizes(server: LiveServer) -> Any:
@@ -83,11 +83,8 @@ async def _sizes(server: LiveServer) -> Any:
     try:
         return call.json()
     except ValueError:
-        raise NotYet(
-            tried="`GET /rooms`",
-            expected='the rooms and how many are in each, `{"red": 2, "blue": 1}`',
-            seen=f"status {call.status}",
-            diagnosis=f"`/rooms` does not answer with JSON. {last_error(server)}".strip(),
+        raise Probe("`GET /rooms`", 'the rooms and how many are in each, `{"red": 2, "blue": 1}`').saw(
+            f"status {call.status}", f"`/rooms` does not answer with JSON. {last_error(server)}".strip()
         ) from None
 
 
@@ -117,35 +114,29 @@ async def _rooms_apart(server: LiveServer) -> None:
         heard: dict[str, Sequence[str | bytes]] = {"ada": ada.texts, "bob": bob.texts, "eve": eve.texts}
     red, blue = ["from ada", "from bob", "and ada again"], ["from eve", "and eve again"]
     expected = {"ada": red, "bob": red, "eve": blue}
-    common: dict[str, str] = {
-        "tried": tried,
-        "expected": "each hears its own room, itself too, each text once",
-        "seen": quoted(heard, 160),
-    }
+    probe = Probe(tried, "each hears its own room, itself too, each text once")
+    seen = quoted(heard, 160)
     if any(set(blue) & set(heard[name]) for name in ("ada", "bob")) or set(red) & set(heard["eve"]):
-        raise NotYet(
-            **common,
-            diagnosis="What is said in one room is heard in the other. One list for everybody has no rooms: keep the "
-            "members of each room by themselves.",
+        raise probe.saw(
+            seen,
+            "What is said in one room is heard in the other. One list for everybody has no rooms: keep the members of "
+            "each room by themselves.",
         )
     if "from ada" not in heard["ada"] and "from ada" in heard["bob"]:
-        raise NotYet(**common, diagnosis="Whoever speaks does not hear itself. The sender is a member like any other.")
+        raise probe.saw(seen, "Whoever speaks does not hear itself. The sender is a member like any other.")
     if heard != expected:
         _require_no_errors(server, tried)
-        raise NotYet(
-            **common,
-            diagnosis="Not everybody in a room heard what was said there. Who takes the texts out of a client's queue, "
-            "and is that task running?"
+        raise probe.saw(
+            seen,
+            "Not everybody in a room heard what was said there. Who takes the texts out of a client's queue, and is "
+            "that task running?"
             if any(set(expected[name]) - set(heard[name]) for name in heard)
             else "Something was heard twice, out of order, or changed on its way.",
         )
     if sizes != {"red": 2, "blue": 1}:
-        raise NotYet(
-            tried="`GET /rooms`, with two clients in red and one in blue",
-            expected="`{'red': 2, 'blue': 1}`",
-            seen=quoted(sizes, 60),
-            diagnosis="The rooms are apart, and `sizes()` does not tell: it is the name of each room, and how many are "
-            "in it.",
+        raise Probe("`GET /rooms`, with two clients in red and one in blue", "`{'red': 2, 'blue': 1}`").saw(
+            quoted(sizes, 60),
+            "The rooms are apart, and `sizes()` does not tell: it is the name of each room, and how many are in it.",
         )
 
 
@@ -155,12 +146,10 @@ async def _all_gone(server: LiveServer, tried: str) -> None:
         return
     _require_no_errors(server, tried)
     empty = isinstance(sizes, dict) and not any(sizes.values())
-    raise NotYet(
-        tried=tried,
-        expected="`GET /rooms` answers `{}`",
-        seen=quoted(sizes, 60),
-        diagnosis="Empty rooms are kept. Anybody can make up names, and each one stays in memory for ever: whoever "
-        "leaves last takes the room along."
+    raise Probe(tried, "`GET /rooms` answers `{}`").saw(
+        quoted(sizes, 60),
+        "Empty rooms are kept. Anybody can make up names, and each one stays in memory for ever: whoever leaves last "
+        "takes the room along."
         if empty
         else "Clients that have gone are still members. A finally is reached however a client leaves, the lines after "
         "a loop are not.",
@@ -211,26 +200,23 @@ def _not_heard(server: LiveServer, readers: list[Peer], sent: int, *, stands_sti
     """stands_still: the texts are not even taken from the client that sends them."""
     heard = [len(one.texts) for one in readers]
     if min(heard) >= sent:
-        return NotYet(
-            tried=STALLED,
-            expected=f"texts 0 to {sent - 1} in their order",
-            seen="all of them, and not in their order",
-            diagnosis="The texts overtake each other. One task for each client sends them one after the other.",
+        return Probe(STALLED, f"texts 0 to {sent - 1} in their order").saw(
+            "all of them, and not in their order",
+            "The texts overtake each other. One task for each client sends them one after the other.",
         )
     _require_no_errors(server, STALLED)
-    common: dict[str, str] = {
-        "tried": STALLED,
-        "expected": f"all {sent} texts at each of the three clients that read",
-        "seen": f"{min(heard)} of them, and then no more"
+    probe = Probe(STALLED, f"all {sent} texts at each of the three clients that read")
+    seen = (
+        f"{min(heard)} of them, and then no more"
         if stands_still
-        else f"{min(heard)}, {sorted(heard)[1]} and {max(heard)} of them",
-    }
+        else f"{min(heard)}, {sorted(heard)[1]} and {max(heard)} of them"
+    )
     sending = sum("send" in getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks(server.loop))  # type: ignore[arg-type]
     if any(one.closed for one in readers):
-        return NotYet(
-            **common,
-            diagnosis="A client that reads all the while was closed. It never had more than a few texts to wait for: "
-            "who is too slow is decided by its own queue, and WAITING texts may be in it.",
+        return probe.saw(
+            seen,
+            "A client that reads all the while was closed. It never had more than a few texts to wait for: who is too "
+            "slow is decided by its own queue, and WAITING texts may be in it.",
         )
     if max(heard) == min(heard) and sending:
         why = (
@@ -252,7 +238,7 @@ def _not_heard(server: LiveServer, readers: list[Peer], sent: int, *, stands_sti
             "Some texts were left out for a client that reads. A list that is changed while somebody goes through it "
             "skips one; a queue that drops what does not fit forgets."
         )
-    return NotYet(**common, diagnosis=why)
+    return probe.saw(seen, why)
 
 
 def _waits_for_room(task: asyncio.Task[Any]) -> bool:
@@ -268,19 +254,18 @@ def _waits_for_room(task: asyncio.Task[Any]) -> bool:
 def _require_closed(slow: Peer, closed: bool, sent: int, tasks: int) -> None:
     if closed and slow.closed == 1013:
         return
-    common: dict[str, str] = {"tried": STALLED, "expected": "the client that does not read is closed with 1013"}
+    probe = Probe(STALLED, "the client that does not read is closed with 1013")
     if closed:
-        raise NotYet(
-            **common,
-            seen=f"it is closed with {slow.closed}",
-            diagnosis=f"The slow client is out, and it is told {slow.closed}"
+        raise probe.saw(
+            f"it is closed with {slow.closed}",
+            f"The slow client is out, and it is told {slow.closed}"
             + (", which is what a lost connection looks like" if slow.closed == 1006 else "")
             + ". 1013 means: try again later. Await close(1013) where its texts are sent, before that task ends.",
         )
     if tasks > MANY // 3:
         why = (
-            "A task for each text waits to be sent to it. They pile up without an end, each with its text in "
-            "memory: one task for each client, and a queue that has a bound."
+            "A task for each text waits to be sent to it. They pile up without an end, each with its text in memory: "
+            "one task for each client, and a queue that has a bound."
         )
     elif len(slow.texts) >= sent:
         why = (
@@ -292,7 +277,7 @@ def _require_closed(slow: Peer, closed: bool, sent: int, tasks: int) -> None:
             "What did not fit was dropped, and the client does not know: it is still connected, and texts are missing. "
             "Take it out of the room and close it, so that it can come back."
         )
-    raise NotYet(**common, seen=f"it is still connected, and has {len(slow.texts)} of {sent} texts", diagnosis=why)
+    raise probe.saw(f"it is still connected, and has {len(slow.texts)} of {sent} texts", why)
 
 
 async def _churn(server: LiveServer) -> None:
@@ -315,14 +300,12 @@ async def _churn(server: LiveServer) -> None:
             )
             if not whole:
                 _require_no_errors(server, CHURN)
-                raise NotYet(
-                    tried=CHURN,
-                    expected=f"{said} texts at each of the two clients that stay",
-                    seen=f"{len(ada.texts)} at the one that sends, {len(bob.texts)} at the other"
+                raise Probe(CHURN, f"{said} texts at each of the two clients that stay").saw(
+                    f"{len(ada.texts)} at the one that sends, {len(bob.texts)} at the other"
                     + (", which was thrown out" if bob.closed else "")
                     + ("; the one that sends was thrown out" if ada.closed else ""),
-                    diagnosis="Somebody else left, and a client that stays lost texts or its connection. What goes "
-                    "wrong with one client must end in its own task.",
+                    "Somebody else left, and a client that stays lost texts or its connection. What goes wrong with "
+                    "one client must end in its own task.",
                 )
     _require_no_errors(server, CHURN)
 
@@ -342,13 +325,11 @@ async def _nothing_runs(server: LiveServer) -> None:
         return
     tasks = left()
     deaf = any(task.cancelling() for task in tasks)
-    raise NotYet(
-        tried=CHURN + "; then all leave",
-        expected="no task of yours is left",
-        seen=f"{len(tasks)} still run",
-        diagnosis="A writer cannot be ended: it catches everything, and CancelledError is what cancel() raises in it. "
-        "Catch what can go wrong with a client, WebSocketDisconnect and RuntimeError, and let the rest through. "
-        "(Before Python 3.12, wait_for() can hide it as well; asyncio.timeout() does not.)"
+    raise Probe(CHURN + "; then all leave", "no task of yours is left").saw(
+        f"{len(tasks)} still run",
+        "A writer cannot be ended: it catches everything, and CancelledError is what cancel() raises in it. Catch what "
+        "can go wrong with a client, WebSocketDisconnect and RuntimeError, and let the rest through. (Before Python "
+        "3.12, wait_for() can hide it as well; asyncio.timeout() does not.)"
         if deaf
         else "The writers of clients that have gone wait for texts that never come. Who ends them? A finally with "
         "cancel() does.",
