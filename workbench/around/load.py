@@ -45,9 +45,21 @@ class Call:
         """Seconds from the call to its last byte."""
         return self.end - self.start
 
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode(errors="replace")
+
     def json(self) -> Any:
         """The body, parsed. Raises ValueError when it is not JSON."""
         return json.loads(self.body)
+
+    @property
+    def parsed(self) -> Any:
+        """The body, parsed, None when it is not JSON."""
+        with contextlib.suppress(ValueError):
+            return self.json()
+        return None
 
 
 @dataclass(slots=True)
@@ -113,6 +125,11 @@ async def burst(
     end = max(call.end for call in calls)
     await _until_the_record_knows(server, end, calls, prefix)
     return Burst(calls, start, end, server)
+
+
+async def ask(server: LiveServer, path: str, *, method: str = "GET", timeout: float = 10.0) -> Call:
+    """A single call, as a `burst` makes it."""
+    return (await burst(server, path, 1, method=method, timeout=timeout)).calls[0]
 
 
 async def _until_the_record_knows(server: LiveServer, moment: float, calls: list[Call], prefix: str) -> None:

@@ -6,23 +6,29 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from workbench.clock import until
 from workbench.server.live import LiveServer, serve
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a path answers with, `seconds` after it was asked: a JSON body and a status."""
+    """What a path answers with, `seconds` after it was asked: a JSON body and a status.
+
+    ready: what must hold besides, before it answers. It does so without after `patience` seconds more.
+    """
 
     seconds: float
     body: Any = None
     status: int = 200
+    ready: Callable[[], object] = lambda: True
+    patience: float = 3.0
 
 
 @dataclass
@@ -53,6 +59,10 @@ class Upstream:
         self.abandoned.clear()
         self.peak = self.in_flight
 
+    async def settled(self) -> None:
+        """Wait until it has noticed what became of each request, 3 seconds at most."""
+        await until(lambda: not self.in_flight, 3.0)
+
     def stop(self) -> None:
         """Stop the server."""
         self.server.stop()
@@ -75,10 +85,8 @@ class Upstream:
         leaving = asyncio.create_task(_until_it_leaves(request))
         try:
             await asyncio.wait({leaving}, timeout=reply.seconds)
-            if leaving.done():
-                self.abandoned.append(path)
-            else:
-                self.finished.append(path)
+            await until(lambda: leaving.done() or reply.ready(), reply.patience)
+            (self.abandoned if leaving.done() else self.finished).append(path)
         finally:
             self.in_flight -= 1
             leaving.cancel()

@@ -3,15 +3,17 @@
 It knows `course`, `server` and `around`. Checks may enter, and `notebook` and `build` above.
 """
 
-from workbench.judge.answer import (
+from workbench.judge.answer import MODULE, Answer, Held, TookTooLong, load_cell
+from workbench.judge.cell import (
     FILE,
-    MODULE,
-    Answer,
-    Held,
-    TookTooLong,
+    frames_of_the_cell,
+    held_at,
     innermost,
-    load_cell,
+    line_of_the_loop,
+    looking,
     place_in_words,
+    tasks_of_the_cell,
+    threads_in_the_cell,
     where_it_is,
 )
 from workbench.judge.exercise import (
@@ -29,6 +31,7 @@ from workbench.judge.exercise import (
     ms,
     quoted,
 )
+from workbench.judge.source import calls, functions, nodes
 from workbench.judge.trial import Trial, require_pings, trial
 from workbench.judge.words import error_of, failure_in_words, leaves, said
 
@@ -47,19 +50,28 @@ __all__ = [
     "TookTooLong",
     "Trial",
     "Verdict",
+    "calls",
     "error_of",
     "exercise",
     "exercises_of",
     "failure_in_words",
     "find_exercise",
+    "frames_of_the_cell",
+    "functions",
+    "held_at",
     "innermost",
     "leaves",
+    "line_of_the_loop",
     "load_cell",
+    "looking",
     "ms",
+    "nodes",
     "place_in_words",
     "quoted",
     "require_pings",
     "said",
+    "tasks_of_the_cell",
+    "threads_in_the_cell",
     "trial",
     "where_it_is",
 ]

@@ -7,19 +7,18 @@ import inspect
 import linecache
 import sys
 import threading
-import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FrameType, ModuleType, TracebackType
+from types import CodeType, ModuleType
 from typing import Any
 
 from workbench import clock, course
 from workbench.clock import until
-from workbench.judge.exercise import Exercise, NotYet, quoted
+from workbench.judge.cell import FILE, code_of, innermost, place_in_words, where_it_is
+from workbench.judge.exercise import Exercise, NotYet, Probe, quoted
 from workbench.server.asgi import ServeError
-from workbench.server.live import LiveServer, running, serve
+from workbench.server.live import LiveServer, serve
 
-FILE = "your cell"  # the answer's file name in tracebacks
 MODULE = "answer"
 TIME_TO_LOAD = 4.0  # seconds that the cell gets to run
 
@@ -87,11 +86,8 @@ class Answer:
         except ServeError as error:
             line = innermost(error.__cause__.__traceback__) if error.__cause__ else None
             holding = f" Then {where}, and what holds the loop keeps the server from starting." if where else ""
-            raise NotYet(
-                tried="to start a server with your app",
-                expected="an app that starts",
-                seen=place_in_words(line) or where or "no server",
-                diagnosis=f"{error}{holding}",
+            raise Probe("to start a server with your app", "an app that starts").saw(
+                place_in_words(line) or where or "no server", f"{error}{holding}"
             ) from error
         try:
             yield server
@@ -193,42 +189,9 @@ def _held_now(server: LiveServer) -> _Here | None:
     if frame is None:
         return None
     task = asyncio.current_task(server.loop) if server.loop else None
-    code = getattr(task.get_coro(), "cr_code", None) if task else None
+    code = code_of(task) if task else None
     own_task = code.co_name if code is not None and code.co_filename == FILE else ""
     return _Here((frame.f_lineno, id(frame)), frame.f_lineno, frame.f_code.co_name, own_task, calling)
-
-
-def where_it_is() -> str:
-    """Where the answer's code is now, in words: the line that a thread runs, or at which a task waits."""
-    for frame in sys._current_frames().values():
-        inner: FrameType | None = frame
-        while inner is not None and inner.f_code.co_filename != FILE:
-            inner = inner.f_back
-        if inner is not None and inner.f_code.co_name != "<module>":
-            return f"it is still running {_line_in_words(inner.f_lineno)}"
-        if inner is not None:
-            return f"the cell itself is still running {_line_in_words(inner.f_lineno)}"
-    for loop in [server.loop for server in running()]:
-        for task in asyncio.all_tasks(loop) if loop else ():
-            for waiting in reversed(task.get_stack()):
-                if waiting.f_code.co_filename == FILE:
-                    return f"it is still waiting at {_line_in_words(waiting.f_lineno)}"
-    return "it is busy in what it called or started"
-
-
-def _line_in_words(line: int) -> str:
-    return f"line {line}, `{linecache.getline(FILE, line).strip()}`"
-
-
-def innermost(trace: TracebackType | None) -> int | None:
-    """The line of the cell in which a traceback ends."""
-    lines = [line for frame, line in traceback.walk_tb(trace) if frame.f_code.co_filename == FILE]
-    return lines[-1] if lines else None
-
-
-def place_in_words(line: int | None) -> str:
-    """A line of the cell, with its source."""
-    return _line_in_words(line) if line else ""
 
 
 # running the cell
@@ -237,13 +200,9 @@ def place_in_words(line: int | None) -> str:
 def load_cell(source: str, exercise: Exercise) -> ModuleType:
     """Run the learner's cell as a module. Raises NotYet, in a sentence, where it cannot be run or used."""
 
-    def refuse(seen: str, diagnosis: str) -> NotYet:
-        return NotYet(
-            tried="to run your cell by itself, as a file would be run",
-            expected=f"a cell that defines `{exercise.asks_for}`",
-            seen=seen,
-            diagnosis=diagnosis,
-        )
+    refuse = Probe(
+        "to run your cell by itself, as a file would be run", f"a cell that defines `{exercise.asks_for}`"
+    ).saw
 
     linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
     try:

@@ -19,7 +19,8 @@ from multiprocessing.connection import Connection
 from types import ModuleType
 
 from workbench import clock
-from workbench.judge.answer import Answer, TookTooLong, innermost, place_in_words, where_it_is
+from workbench.judge.answer import Answer, TookTooLong
+from workbench.judge.cell import innermost, place_in_words, where_it_is
 from workbench.judge.exercise import NOT_YET, PASSED, Exercise, NotYet, Verdict, find_exercise
 from workbench.server.live import running
 

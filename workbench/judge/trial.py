@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from workbench.around.load import Burst, Heartbeat, burst, heartbeat
 from workbench.judge.answer import Answer, Held
-from workbench.judge.exercise import NotYet
+from workbench.judge.exercise import Probe
 from workbench.server.live import LiveServer
 
 
@@ -28,9 +28,7 @@ async def trial(answer: Answer, server: LiveServer, path: str | list[str], n: in
 def require_pings(beat: Heartbeat, tried: str) -> None:
     """Every ping was answered with 200. Raises NotYet."""
     if beat.failures:
-        raise NotYet(
-            tried=tried,
-            expected="every ping answered with 200",
-            seen=beat.failures[0],
-            diagnosis="`/ping` does not answer as it did. It shows whether the loop is free: leave it as it was.",
+        raise Probe(tried, "every ping answered with 200").saw(
+            beat.failures[0],
+            "`/ping` does not answer as it did. It shows whether the loop is free: leave it as it was.",
         )

@@ -1,7 +1,7 @@
 """What came of a call, in the words of a verdict."""
 
 from workbench.around.load import Call
-from workbench.judge.answer import innermost, place_in_words, where_it_is
+from workbench.judge.cell import innermost, place_in_words, where_it_is
 
 SHOWN = 80  # characters of a body, and of an exception's message
 

@@ -9,11 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app_snippets.shared_state.checks.common import calls, functions, line_of_the_loop
 from workbench import clock
 from workbench.around import Call, burst
 from workbench.clock import until
-from workbench.judge import Answer, Held, NotYet, Probe, error_of, exercise, failure_in_words, leaves, ms, where_it_is
+from workbench.judge import (
+    Answer,
+    Held,
+    NotYet,
+    Probe,
+    calls,
+    error_of,
+    exercise,
+    failure_in_words,
+    functions,
+    leaves,
+    line_of_the_loop,
+    ms,
+    where_it_is,
+)
 from workbench.server import LiveServer
 from workbench.server.record import Request
 

@@ -5,11 +5,10 @@ import asyncio
 import math
 import os
 
-from app_snippets.shared_state.checks.common import Kept, Service, calls, functions, service
 from workbench import clock
-from workbench.around import Call, Reply, burst
+from workbench.around import Call, Reply, Upstream, ask, upstream
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, Probe, exercise, failure_in_words, said
+from workbench.judge import Answer, NotYet, Probe, calls, exercise, failure_in_words, functions, nodes, said
 from workbench.server import LiveServer
 
 PATH = "/render"
@@ -36,7 +35,7 @@ LEAVES = "two clients, one of which leaves while its film is rendered"
 async def disconnect(answer: Answer) -> str:
     """A client that stays has its film. One leaves: its film is dropped, the seat given back, others go on."""
     replies = {"/seat/take": Reply(0.02, {}), "/film": Reply(0.05, FILM), "/seat/back": Reply(0.05, {})}
-    with service(replies) as services:
+    with upstream(replies) as services:
         os.environ["SERVICES_URL"] = services.url
         async with answer.served() as server:
             trials = _Trials(answer, server, services)
@@ -46,7 +45,7 @@ async def disconnect(answer: Answer) -> str:
 
 
 class _Trials:
-    def __init__(self, answer: Answer, server: LiveServer, services: Service) -> None:
+    def __init__(self, answer: Answer, server: LiveServer, services: Upstream) -> None:
         self.answer, self.server, self.services = answer, server, services
 
     def seen(self, path: str) -> tuple[int, int, int]:
@@ -59,7 +58,7 @@ class _Trials:
         return all(one.done is not None for one in list(self.server.record.requests))
 
     async def get(self) -> Call:
-        return (await burst(self.server, PATH, 1, timeout=PATIENCE)).calls[0]
+        return await ask(self.server, PATH, timeout=PATIENCE)
 
     async def stays(self) -> None:
         self.require_film("one client that stays", await self.get())
@@ -87,11 +86,7 @@ class _Trials:
             )
         if made.status != 200:
             raise Probe(tried, "the film").saw(**failure_in_words(made))
-        try:
-            right = made.json() == FILM
-        except ValueError:
-            right = False
-        if not right:
+        if made.parsed != FILM:
             raise Probe(tried, f"`{FILM}`").saw(
                 said(made),
                 "The client stays, and its film does not arrive: what the service said for it must be returned.",
@@ -117,7 +112,7 @@ class _Trials:
             goes_on = not dropped and clock.now() - left > SOON
             return dropped or goes_on
 
-        self.services.replies["/film"] = Kept(0, FILM, ready=over)
+        self.services.replies["/film"] = Reply(0, FILM, ready=over)
         stayer = asyncio.create_task(self.get())
         await until(lambda: self.seen("/film")[0] or stayer.done(), PATIENCE)
         self.services.replies["/film"] = Reply(LONG, FILM)
@@ -182,7 +177,7 @@ class _Trials:
     def why_it_goes_on(self, back: bool) -> str:
         """back: the seat of the film that goes on is given back."""
         tree = ast.parse(self.answer.source)
-        if back and (calls(tree, "shield") or any(one.arg == "shield" for one in _keywords(tree))):
+        if back and (calls(tree, "shield") or any(one.arg == "shield" for one in nodes(tree, ast.keyword))):
             return (
                 "The handler has ended and the seat is given back, but the film goes on: shield() keeps a cancellation "
                 "from what it wraps. It is for work that must be finished, and this must not."
@@ -192,13 +187,13 @@ class _Trials:
                 "The handler has ended and the seat is given back, but the film goes on, in a task that nobody has "
                 "cancelled. To stop waiting for a task is not to stop it."
             )
-        if calls(tree, "shield") or any(one.arg == "shield" for one in _keywords(tree)):
+        if calls(tree, "shield") or any(one.arg == "shield" for one in nodes(tree, ast.keyword)):
             return (
                 "shield() keeps a cancellation from what it wraps: the film does not learn that nobody waits for it. "
                 "It is for work that must be finished, and this must not."
             )
         polls = calls(tree, "is_disconnected")
-        loops = [one for one in ast.walk(tree) if isinstance(one, ast.While | ast.For | ast.AsyncFor)]
+        loops = nodes(tree, ast.While, ast.For, ast.AsyncFor)
         if polls and any(calls(loop, "is_disconnected") for loop in loops):
             return (
                 "It is asked again and again, and is_disconnected() never says yes: it looks at what has arrived "
@@ -223,8 +218,8 @@ class _Trials:
     def why_not_back(self) -> str:
         asked, _, abandoned = self.seen("/seat/back")
         tree = ast.parse(self.answer.source)
-        ends = [line for one in ast.walk(tree) if isinstance(one, ast.Try) for line in one.finalbody]
-        ends += [line for one in ast.walk(tree) if isinstance(one, ast.ExceptHandler) for line in one.body]
+        ends = [line for one in nodes(tree, ast.Try) for line in one.finalbody]
+        ends += [line for one in nodes(tree, ast.ExceptHandler) for line in one.body]
         if abandoned or (asked < 2 and any("/seat/back" in ast.unparse(line) for line in ends)):
             return (
                 "The clean-up was begun, and cancelled itself: it stands inside of what is cancelled, and there every "
@@ -234,7 +229,3 @@ class _Trials:
             "The film was dropped, and the line that gives the seat back was never reached: a cancellation leaves the "
             "function as an exception does. What must happen in any case stands in a `finally`."
         )
-
-
-def _keywords(tree: ast.AST) -> list[ast.keyword]:
-    return [one for one in ast.walk(tree) if isinstance(one, ast.keyword)]

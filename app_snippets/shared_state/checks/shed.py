@@ -6,11 +6,10 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from statistics import median
 
-from app_snippets.shared_state.checks.common import Kept, Service, calls, functions, service
 from workbench import clock
-from workbench.around import Burst, Call, Reply, burst, heartbeat
+from workbench.around import Burst, Call, Reply, Upstream, burst, heartbeat, upstream
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, Probe, error_of, exercise, failure_in_words, said
+from workbench.judge import Answer, NotYet, Probe, calls, error_of, exercise, failure_in_words, functions, said
 from workbench.server import LiveServer
 from workbench.server.record import Request
 
@@ -42,7 +41,7 @@ SLOW = f"{ROOM} calls in the same moment, while the service does not answer"
 )
 async def shed(answer: Answer) -> str:
     """A crowd, a slow service, a service that fails, and after each of them everything works again."""
-    with service({PATH: Reply(SHORT, QUOTE)}) as services:
+    with upstream({PATH: Reply(SHORT, QUOTE)}) as services:
         os.environ["SERVICES_URL"] = services.url
         async with answer.served() as server:
             trials = _Trials(answer, server, services)
@@ -56,7 +55,7 @@ async def shed(answer: Answer) -> str:
 
 
 class _Trials:
-    def __init__(self, answer: Answer, server: LiveServer, services: Service) -> None:
+    def __init__(self, answer: Answer, server: LiveServer, services: Upstream) -> None:
         self.answer, self.server, self.services = answer, server, services
         self.known = 0  # requests that came in the trials before
 
@@ -79,7 +78,7 @@ class _Trials:
 
     async def one(self) -> None:
         (made,) = (await self.call(1, Reply(0.01, QUOTE))).calls
-        if made.status != 200 or _json(made) != QUOTE:
+        if made.status != 200 or made.parsed != QUOTE:
             raise Probe("one call", f"`{QUOTE}`, the service's own answer").saw(
                 **failure_in_words(made)
                 if made.status != 200
@@ -91,7 +90,7 @@ class _Trials:
         pinged = asyncio.Event()
         all_there = self.all_there(CROWD)
         calling = asyncio.create_task(
-            self.call(CROWD, Kept(SHORT, QUOTE, ready=lambda: all_there() and pinged.is_set()))
+            self.call(CROWD, Reply(SHORT, QUOTE, ready=lambda: all_there() and pinged.is_set()))
         )
         await until(lambda: calling.done() or all_there(), TIMEOUT)
         async with heartbeat(self.server, timeout=TIMEOUT) as beat:
@@ -147,7 +146,7 @@ class _Trials:
         begun = clock.now()
         result = await self.call(
             ROOM,
-            Kept(
+            Reply(
                 0,
                 QUOTE,
                 ready=lambda: sum(one.status == 503 for one in self.asked()) >= IN_LINE or clock.now() - begun > STUCK,
@@ -182,7 +181,7 @@ class _Trials:
 
     async def recovers(self, after: str) -> None:
         """There is room for all, and nobody is served before all have come."""
-        result = await self.call(ROOM, Kept(0.01, QUOTE, ready=self.all_there(ROOM)))
+        result = await self.call(ROOM, Reply(0.01, QUOTE, ready=self.all_there(ROOM)))
         served = [one for one in result.calls if one.status == 200]
         for one in result.calls:
             if one.status != 200 and not (one.status == 503 and _in_vain(one, served)):
@@ -328,10 +327,3 @@ def _most_at_once(some: list[Call]) -> int:
         inside += step
         most = max(most, inside)
     return most
-
-
-def _json(one: Call) -> object:
-    try:
-        return one.json()
-    except ValueError:
-        return None
