@@ -1,24 +1,34 @@
 """How the exercises of "Blocking and waiting" are judged."""
 
 import asyncio
-import contextlib
 import functools
 import os
 import secrets
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 
 from workbench import clock
-from workbench.around import burst
+from workbench.around import Reply, Upstream, ask, upstream
 from workbench.clock import until
-from workbench.judge import FILE, Answer, Held, Probe, Trial, exercise, failure_in_words, ms, require_pings, trial
-from workbench.server import LiveServer, serve
+from workbench.judge import (
+    Answer,
+    Held,
+    Probe,
+    Trial,
+    exercise,
+    failure_in_words,
+    frames_of_the_cell,
+    looking,
+    ms,
+    require_pings,
+    tasks_of_the_cell,
+    threads_in_the_cell,
+    trial,
+)
+from workbench.server import LiveServer
 
 CALLS = 8
 MOST = (
@@ -39,7 +49,7 @@ def require_answers(seen: Trial, path: str, expected: Any) -> None:
             raise Probe(TRIED, f"{CALLS} answers with status 200").saw(**failure_in_words(call))
         if call.json() != expected:
             raise Probe(TRIED, f"`{expected}` from `{path}`").saw(
-                f"`{call.body.decode(errors='replace')[:80]}`",
+                f"`{call.text[:80]}`",
                 f"`{path}` is free of blocking, perhaps, but it no longer answers with what it was given.",
             )
 
@@ -56,31 +66,19 @@ def require_answers(seen: Trial, path: str, expected: Any) -> None:
 )
 async def report(answer: Answer) -> str:
     """Concurrent reports in the time of a few, the service's own figures, no ping above the bound."""
-    figures = FastAPI()
-    orders = secrets.randbelow(1_000_000)
-    here = 0
-    most_here = asyncio.Event()
+    orders = {"orders": secrets.randbelow(1_000_000)}
+    with upstream({}, name="figures") as service:
 
-    @figures.get("/figures")
-    async def read_figures() -> dict[str, int]:
-        nonlocal here
-        here += 1
-        if here >= MOST:
-            most_here.set()
-        await asyncio.sleep(WAIT)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await most_here.wait()
-        here -= 1
-        most_here.set()  # whoever waited in vain was enough to see it
-        return {"orders": orders}
+        def most_came() -> bool:
+            """Whether so many are there at once, or one has waited for them in vain, which is enough to see it."""
+            return service.peak >= MOST or bool(service.finished)
 
-    with serve(figures, name="figures") as upstream:
-        os.environ["FIGURES_URL"] = upstream.url
+        service.replies["/figures"] = Reply(WAIT, orders, ready=most_came, patience=PATIENCE)
+        os.environ["FIGURES_URL"] = service.url
         async with answer.served() as server:
             seen = await trial(answer, server, "/report", CALLS)
-            at_once = upstream.record.peak()
-            connects_anew = await _connects_anew(server, upstream)
+            at_once = service.peak
+            connects_anew = await _connects_anew(server, service)
         if any(call.status == 500 for call in seen.burst.calls) and (blocking := _blocking(seen)):
             raise Probe(TRIED, f"{CALLS} answers with status 200").saw(
                 f"status 500, after the loop was held at {blocking[0]}",
@@ -88,7 +86,7 @@ async def report(answer: Answer) -> str:
                 "`to_thread(get(url))` calls get itself. Pass the function and its arguments apart: `to_thread(get, "
                 "url)`.",
             )
-        require_answers(seen, "/report", {"orders": orders})
+        require_answers(seen, "/report", orders)
         _require_free_loop(seen, _who_holds)
     if connects_anew:
         raise Probe("two reports, one after the other", "one connection to the service for both").saw(
@@ -120,11 +118,11 @@ def _require_free_loop(seen: Trial, who: Callable[[list[Held]], str]) -> None:
         )
 
 
-async def _connects_anew(server: LiveServer, upstream: LiveServer) -> bool:
+async def _connects_anew(server: LiveServer, service: Upstream) -> bool:
     """Whether two reports, one after the other, come to the service over two connections."""
     for _ in range(2):
-        await burst(server, "/report", 1, timeout=2)
-    return len({request.client_port for request in list(upstream.record.requests)[-2:]}) == 2
+        await ask(server, "/report", timeout=2)
+    return len({request.client_port for request in list(service.server.record.requests)[-2:]}) == 2
 
 
 def _who_holds(held: list[Held]) -> str:
@@ -164,7 +162,7 @@ async def dependency(answer: Answer) -> str:
     async with answer.served() as server:
         async with server.client(headers={"token": "secret-2"}) as client:
             named = await client.get("/orders")
-        with _watching("look_up") as asking:
+        with looking(_in_look_up) as asking:
             seen = await trial(answer, server, "/orders", CALLS)
     require_answers(seen, "/orders", {"user": "nobody", "currency": "EUR"})
     if named.status_code != 200 or named.json() != {"user": "grace", "currency": "EUR"}:
@@ -174,7 +172,7 @@ async def dependency(answer: Answer) -> str:
             "move the call, do not drop it.",
         )
     _require_free_loop(seen, functools.partial(_which_dependency, answer))
-    if (at_once := max(asking)) < MOST:
+    if (at_once := max(asking, default=0)) < MOST:
         raise Probe(
             TRIED.replace("calls", "calls of /orders"), "most of the calls in `look_up` at the same time, in threads"
         ).saw(
@@ -187,28 +185,10 @@ async def dependency(answer: Answer) -> str:
     return f"{CALLS} answers in {seen.burst.wall:.2f} s, longest ping {ms(seen.beat.longest)}."
 
 
-@contextlib.contextmanager
-def _watching(function: str) -> Iterator[list[int]]:
-    """Note again and again in how many threads that function of the cell runs."""
-    running = [0]
-    ended = threading.Event()
-
-    def runs(frame: FrameType | None) -> bool:
-        while frame is not None and (frame.f_code.co_filename, frame.f_code.co_name) != (FILE, function):
-            frame = frame.f_back
-        return frame is not None
-
-    def look() -> None:
-        while not ended.wait(0.004):
-            running.append(sum(map(runs, sys._current_frames().values())))
-
-    thread = threading.Thread(target=look, name="look", daemon=True)
-    thread.start()
-    try:
-        yield running
-    finally:
-        ended.set()
-        thread.join()
+def _in_look_up() -> int:
+    """In how many threads `look_up` runs."""
+    frames = map(frames_of_the_cell, sys._current_frames())
+    return sum(any(frame.f_code.co_name == "look_up" for frame in mine) for mine in frames)
 
 
 def _which_dependency(answer: Answer, held: list[Held]) -> str:
@@ -255,7 +235,7 @@ async def lag(answer: Answer) -> str:
             await client.get("/ok")
         quiet = await _longest_lag(client)
         allowed = _held_for(server) + INTERVAL / 2
-        watching = [task for task in asyncio.all_tasks(server.loop) if _of_the_cell(task)]  # type: ignore[arg-type]
+        watching = tasks_of_the_cell(server)
         await client.get("/bad")
         await until(lambda: _held_for(server) > INTERVAL, 0.5)  # the bench sees it when the loop has its next turn
         peak = 0.0
@@ -270,7 +250,7 @@ async def lag(answer: Answer) -> str:
         while clock.now() < end:
             await noticed()
         held, lowest = _held_for(server), await _longest_lag(client)
-        threads = [one for one in threading.enumerate() if _runs_the_cell(one)]
+        threads = threads_in_the_cell()
     if peak > 10 * held:
         raise Probe("`GET /bad`, which holds the loop for 250 ms", f"a longest lag of about {held:.2f} s").saw(
             f"{peak:,.0f} s",
@@ -336,17 +316,3 @@ async def _longest_lag(client: httpx.AsyncClient) -> float:
         raise Probe("`GET /lag`", 'JSON with a number, `{"longest": 0.0}`').saw(
             f"{reply.status_code}, `{reply.text[:80]}`", "`/lag` must still answer with the longest delay, in seconds."
         ) from None
-
-
-def _of_the_cell(task: asyncio.Task[Any]) -> bool:
-    code = getattr(task.get_coro(), "cr_code", None)
-    return code is not None and code.co_filename == FILE
-
-
-def _runs_the_cell(thread: threading.Thread) -> bool:
-    frame = sys._current_frames().get(thread.ident or 0)
-    while frame is not None:
-        if frame.f_code.co_filename == FILE:
-            return True
-        frame = frame.f_back
-    return False

@@ -2,11 +2,9 @@
 
 import asyncio
 import itertools
-import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from types import FrameType
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -15,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from workbench import clock
-from workbench.judge import FILE, Answer, NotYet, Probe, TookTooLong, exercise, ms, quoted
+from workbench.judge import Answer, NotYet, Probe, TookTooLong, exercise, frames_of_the_cell, looking, ms, quoted
 from workbench.server import serve
 
 SLOW_START = 0.6  # seconds; half of it is too long to be back after a start
@@ -81,7 +79,8 @@ class Started:
 
         async def work() -> None:
             try:
-                with _looking(self.held):
+                ident = threading.get_ident()
+                with looking(lambda: bool(frames_of_the_cell(ident))) as self.held:
                     waiting = wait_started(self.server, self.thread)
                     if waiting is not None:
                         await waiting
@@ -100,28 +99,6 @@ class Started:
         finally:
             self.server.should_exit = True
         return None
-
-
-@contextmanager
-def _looking(held: list[bool]) -> Iterator[None]:
-    """Note again and again whether this thread runs the cell: while its loop waits for something, it does not."""
-    ident = threading.get_ident()
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.004):
-            frame: FrameType | None = sys._current_frames().get(ident)
-            while frame is not None and frame.f_code.co_filename != FILE:
-                frame = frame.f_back
-            held.append(frame is not None)
-
-    looking = threading.Thread(target=look, name="look", daemon=True)
-    looking.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        looking.join()
 
 
 @exercise(
