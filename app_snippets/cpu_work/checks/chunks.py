@@ -182,7 +182,7 @@ def _require_count(result: Burst, start: int, limit: int) -> None:
     _require_answered(result, tried)
     if result.calls[0].body != expected.encode():
         raise Probe(tried, f"`{expected}`").saw(
-            f"`{result.calls[0].body.decode(errors='replace')[:80]}`",
+            f"`{result.calls[0].text[:80]}`",
             "The count is not right any more. Each number from `start` up to, and without, `limit` is looked at once, "
             "across the pauses too.",
         )

@@ -129,7 +129,7 @@ def _worker_of(answer: Answer, call: Call, primes: int, tried: str, held: list[H
         counted = process = None
     if counted != primes or not isinstance(process, int):
         raise Probe(f"`{call.path}`", f"{primes} primes, and the process that counted them").saw(
-            f"`{call.body.decode(errors='replace')[:80]}`",
+            f"`{call.text[:80]}`",
             "The answer is no longer what count_primes returns for this `start` and `limit`. Both must reach the "
             "worker, and its answer the caller.",
         )

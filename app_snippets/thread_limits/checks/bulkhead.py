@@ -7,7 +7,6 @@ import os
 import secrets
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -15,14 +14,11 @@ from fastapi import FastAPI
 from app_snippets.thread_limits.checks.common import (
     all_stand_still,
     failure,
-    frames_in_the_cell,
-    held_at,
     in_loop,
     warm_up,
-    watching_the_loop,
 )
-from workbench.around import Burst, Call, burst
-from workbench.judge import Answer, NotYet, Probe, exercise, ms
+from workbench.around import Burst, Call, ask, burst
+from workbench.judge import Answer, NotYet, Probe, exercise, held_at, line_of_the_loop, looking, ms, threads_in_the_cell
 from workbench.server import LiveServer, serve
 
 CALLS = 60  # slow calls in flight
@@ -67,8 +63,8 @@ class Crowd:
     quotes: Burst | None  # None where a probe had no answer
     peak: int
     threads: list[str]  # names of the threads that are in the cell's code
-    limiters: int  # in use, apart from the probe one
-    total: float  # tokens of the probe limiter, 0 where the loop did not say
+    limiters: int  # in use, apart from the common one
+    total: float  # tokens of the common limiter, 0 where the loop did not say
     borrowed: int
     waiting: int
 
@@ -135,7 +131,7 @@ async def _loaded(answer: Answer) -> FastAPI:
         raise Probe("to run your cell by itself, as a file would be run", "a cell that defines `app`").saw(
             error.verdict.seen,
             "The common limiter belongs to a running event loop, and while the file is imported there is none. In the "
-            "lifespan there is. But a larger probe pool is still probe: give quotes their own.",
+            "lifespan there is. But a larger common pool is still common: give quotes their own.",
         ) from None
     if not isinstance(app, FastAPI):
         raise Probe("to use your `app`", "the object that FastAPI() made").saw(
@@ -145,14 +141,14 @@ async def _loaded(answer: Answer) -> FastAPI:
 
 
 async def _require_health(server: LiveServer) -> None:
-    await burst(server, "/colleagues", 1, timeout=2)
-    call = (await burst(server, "/health", 1, timeout=2)).calls[0]
+    await ask(server, "/colleagues", timeout=2)
+    call = await ask(server, "/health", timeout=2)
     probe = Probe("`GET /health`, with nothing else going on", "`ok` and the version")
     if call.status != 200:
         raise probe.saw(**failure(call))
-    if call.json() != {"status": "ok", "version": "1.0"}:
+    if call.parsed != {"status": "ok", "version": "1.0"}:
         raise probe.saw(
-            f"`{call.body.decode(errors='replace')[:80]}`",
+            f"`{call.text[:80]}`",
             "`/health` must still say what it said, with the version that it depends on.",
         )
 
@@ -163,9 +159,9 @@ async def _crowd(server: LiveServer, service: LiveServer, exchange: Exchange, ou
     quotes = asyncio.create_task(burst(server, paths, CALLS, timeout=HANG))
     await all_stand_still(ours, lambda: _arrived(server) >= CALLS, lambda: (_arrived(server), exchange.in_flight))
     probes: dict[str, Call] = {}
-    async with watching_the_loop(server) as looks:
+    with looking(lambda: line_of_the_loop(server)) as looks:
         total, borrowed, waiting = await _common_limiter(server)
-        threads, limiters = _threads_in_the_cell(), _limiters_in_use()
+        threads, limiters = [one.name for one in threads_in_the_cell()], _limiters_in_use()
         if not held_at(looks):  # if it is, nobody would be answered
             probes = {call.path: call for call in (await burst(server, PROBES, len(PROBES), timeout=PATIENCE)).calls}
     assert service.loop is not None
@@ -195,10 +191,6 @@ def _limiters_in_use() -> int:
     return sum(isinstance(one, anyio.CapacityLimiter) and one.borrowed_tokens > 0 for one in gc.get_objects())
 
 
-def _threads_in_the_cell() -> list[str]:
-    return [thread.name for thread in frames_in_the_cell()]
-
-
 def _require_free_loop(crowd: Crowd) -> None:
     if crowd.held:
         raise Probe(TRIED, "a loop that is free while they wait").saw(
@@ -217,45 +209,45 @@ def _who_starves(answer: Answer, crowd: Crowd) -> str:
     exhausted = crowd.total and crowd.borrowed >= crowd.total
     if "/health" not in crowd.stuck:
         return (
-            "`/health` has got away from the crowd, and everyone else is still in it: the quotes hold all of the probe "
-            "threads, and every other plain `def` waits for one. Move the quotes out, not their neighbours."
+            "`/health` has got away from the crowd, and everyone else is still in it: the quotes hold all of the "
+            "common threads, and every other plain `def` waits for one. Move the quotes out, not their neighbours."
         )
     if "/colleagues" not in crowd.stuck:
         return "`/health` waits for the same places as the quotes do. It must not share their pool."
     if not exhausted:
-        return "Every plain `def` waits, though the probe pool has threads left: something else holds them up."
+        return "Every plain `def` waits, though the common pool has threads left: something else holds them up."
     if is_async(answer["health"]):
         return (
-            "`/health` is an `async def` now, but `get_version` is a plain `def`, and FastAPI takes a probe thread for "
-            "each dependency of that kind. The quotes still hold all of them."
+            "`/health` is an `async def` now, but `get_version` is a plain `def`, and FastAPI takes a common thread "
+            "for each dependency of that kind. The quotes still hold all of them."
         )
     if crowd.total != 40:
         return (
-            f"The probe pool has {crowd.total:g} threads now, and it is still probe: enough quotes hold all of them, "
+            f"The common pool has {crowd.total:g} threads now, and it is still common: enough quotes hold all of them, "
             "and `/health` waits behind."
         )
     if any(name.startswith(("ThreadPoolExecutor", "asyncio_")) for name in crowd.threads):
         return (
-            "The SDK runs in a pool of its own, but somebody waits for it in a probe thread: each quote takes two "
-            "threads, and the probe ones run out as before. Let the handler be an `async def` that awaits."
+            "The SDK runs in a pool of its own, but somebody waits for it in a common thread: each quote takes two "
+            "threads, and the common ones run out as before. Let the handler be an `async def` that awaits."
         )
     if crowd.peak < crowd.borrowed:
         return (
-            f"{crowd.peak} calls are at the exchange, and {crowd.borrowed:g} probe threads are gone: the others wait "
+            f"{crowd.peak} calls are at the exchange, and {crowd.borrowed:g} common threads are gone: the others wait "
             "for their turn inside a thread, and hold it meanwhile. Wait first, in the loop, and take a thread then."
         )
     if is_async(answer["quote"]) and crowd.borrowed + crowd.waiting < CALLS:
         return (
             f"Something lets {crowd.borrowed + crowd.waiting} quotes in at a time. That is more than the "
-            f"{crowd.total:g} probe threads, so they run out before that limit is reached."
+            f"{crowd.total:g} common threads, so they run out before that limit is reached."
         )
     if is_async(answer["quote"]):
         return (
-            f"The handler awaits its thread, but takes it from the probe {crowd.total:g}, as every plain `def` does. "
+            f"The handler awaits its thread, but takes it from the common {crowd.total:g}, as every plain `def` does. "
             "Say which limiter the thread is to be counted by."
         )
     return (
-        f"`quote` is a plain `def`, so each call takes one of the {crowd.total:g} probe threads until the exchange "
+        f"`quote` is a plain `def`, so each call takes one of the {crowd.total:g} common threads until the exchange "
         "answers. When they are gone, `/health` stands in the same queue."
     )
 
@@ -285,7 +277,7 @@ def _who_is_at_the_exchange(answer: Answer, crowd: Crowd) -> str:
         )
     if crowd.peak > SEATS and crowd.total > 40:
         return (
-            "The probe pool was made larger, so there is a thread for everybody today. Nothing keeps the quotes from "
+            "The common pool was made larger, so there is a thread for everybody today. Nothing keeps the quotes from "
             f"taking all of it tomorrow, and the exchange allows {SEATS}. They need a pool of their own."
         )
     if crowd.peak > SEATS and (asyncio.iscoroutinefunction(answer["health"]) or crowd.borrowed):
@@ -305,14 +297,8 @@ def _require_quotes(crowd: Crowd, exchange: Exchange) -> None:
     for call in crowd.quotes.calls if crowd.quotes else []:
         if call.status != 200:
             raise probe.saw(**failure(call))
-        if _number(call) != exchange.price(call.path.rpartition("/")[2]):
+        if call.parsed != exchange.price(call.path.rpartition("/")[2]):
             raise probe.saw(
-                f"`{call.body.decode(errors='replace')[:80]}` from `{call.path}`",
+                f"`{call.text[:80]}` from `{call.path}`",
                 "A quote is no longer what the exchange said. Ask it for each request, and return its price.",
             )
-
-
-def _number(call: Call) -> Any:
-    with contextlib.suppress(ValueError):
-        return call.json()
-    return None

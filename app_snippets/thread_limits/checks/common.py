@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import sys
-import threading
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from types import FrameType
 from typing import Any
 
 from workbench import clock
 from workbench.around import Call
-from workbench.judge import FILE, error_of, failure_in_words, place_in_words
+from workbench.judge import error_of, failure_in_words, tasks_of_the_cell, threads_in_the_cell
 from workbench.server import LiveServer
 
 
@@ -47,53 +45,9 @@ async def all_stand_still(ours: set[int], complete: Callable[[], bool], count: C
         last = now
 
 
-@contextlib.asynccontextmanager
-async def watching_the_loop(server: LiveServer) -> AsyncIterator[list[str]]:
-    """Look again and again at which line of the cell the server's loop is, in words, "" for none."""
-    looks: list[str] = []
-
-    async def look() -> None:
-        while True:
-            await asyncio.sleep(0.005)
-            frame = sys._current_frames().get(server.thread.ident or 0)
-            while frame is not None and frame.f_code.co_filename != FILE:
-                frame = frame.f_back
-            looks.append(place_in_words(frame and frame.f_lineno))
-
-    looking = asyncio.create_task(look())
-    try:
-        yield looks
-    finally:
-        looking.cancel()
-
-
-def held_at(looks: list[str]) -> str:
-    """The line at which the loop was in more than half of the looks, "" for none."""
-    lines = [line for line in looks if line]
-    return max(lines, key=lines.count) if len(lines) > max(8, len(looks) / 2) else ""
-
-
-def frames_in_the_cell() -> dict[threading.Thread, list[FrameType]]:
-    """The threads that are in the cell's code now, apart from servers' loops, each with its frames there."""
-    found: dict[threading.Thread, list[FrameType]] = {}
-    frames = sys._current_frames()
-    for thread in threading.enumerate():
-        frame = frames.get(thread.ident or 0)
-        while frame is not None:
-            if frame.f_code.co_filename == FILE:
-                found.setdefault(thread, []).append(frame)
-            frame = frame.f_back
-    return {thread: mine for thread, mine in found.items() if not thread.name.startswith("server ")}
-
-
 def at_work(server: LiveServer, call: Call) -> bool:
     """Whether something of the cell goes on: a thread, a task of its own, or the request of a call after its answer."""
-    codes = [getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks(server.loop)]
-    return (
-        bool(frames_in_the_cell())
-        or any(code is not None and code.co_filename == FILE for code in codes)
-        or bool(call.request and call.request.done is None)
-    )
+    return bool(threads_in_the_cell() or tasks_of_the_cell(server) or (call.request and call.request.done is None))
 
 
 def failure(call: Call) -> dict[str, str]:

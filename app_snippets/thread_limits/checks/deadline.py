@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import threading
 from collections import Counter
@@ -11,11 +10,11 @@ from types import FrameType
 
 from fastapi import FastAPI
 
-from app_snippets.thread_limits.checks.common import at_work, failure, frames_in_the_cell, in_loop, warm_up
+from app_snippets.thread_limits.checks.common import at_work, failure, in_loop, warm_up
 from workbench import clock
-from workbench.around import Call, Heartbeat, burst, heartbeat
+from workbench.around import Call, Heartbeat, ask, heartbeat
 from workbench.clock import until
-from workbench.judge import Answer, Held, Probe, exercise, ms, require_pings
+from workbench.judge import Answer, Held, Probe, exercise, ms, require_pings, threads_in_the_cell
 from workbench.server import LiveServer, serve
 
 DEADLINE = 0.5  # seconds that the cell gives an export
@@ -95,7 +94,7 @@ async def deadline(answer: Answer) -> str:
 
 async def _post(server: LiveServer, job: str, rows: int) -> Call:
     """Ask for an export."""
-    return (await burst(server, f"/exports/{job}?rows={rows}", 1, method="POST", timeout=HANG)).calls[0]
+    return await ask(server, f"/exports/{job}?rows={rows}", method="POST", timeout=HANG)
 
 
 async def _require_export(server: LiveServer, job: str, rows: int) -> None:
@@ -111,7 +110,7 @@ async def _require_export(server: LiveServer, job: str, rows: int) -> None:
     if call.status != 200:
         raise probe.saw(**failure(call))
     raise probe.saw(
-        f"`{call.body.decode(errors='replace')[:80]}`",
+        f"`{call.text[:80]}`",
         "A short export must be written, and say how many rows it wrote, as before.",
     )
 
@@ -130,7 +129,7 @@ async def _exports(answer: Answer, server: LiveServer, service: LiveServer, ware
             small = asyncio.create_task(_post(server, "small", ROWS_BESIDE))
             answered = await large
             before = warehouse.asked["large"]
-            frames = frames_in_the_cell()
+            frames = threads_in_the_cell()
             threads = [thread.name for thread in frames]
             events = [one for mine in frames.values() for one in _events(mine)]
             assert service.loop is not None
@@ -201,7 +200,7 @@ def _judge_large(answer: Answer, seen: Exports) -> None:
         ).saw(f"status {large.status} after {ms(large.latency)}, and the rows went on", _who_writes_on(seen, is_async))
     if large.status != 504:
         raise probe.saw(
-            f"status {large.status}: `{large.body.decode(errors='replace')[:80]}`",
+            f"status {large.status}: `{large.text[:80]}`",
             "The export stops, but its answer does not say so: who reads it takes half of the rows for all of them. "
             "Answer 504.",
         )
@@ -248,8 +247,8 @@ def _require_small(call: Call | None) -> None:
         return
     probe = Probe(f"an export of {ROWS_BESIDE} rows beside the large one, and one after it", "all of its rows written")
     rows = 1 if "later" in call.path else ROWS_BESIDE
-    said = call.body.decode(errors="replace")[:80]
-    if call.status == 200 and json.loads(call.body) == {"written": rows}:
+    said = call.text[:80]
+    if call.status == 200 and call.parsed == {"written": rows}:
         return
     if call.status in (200, 504):
         raise probe.saw(
