@@ -17,12 +17,18 @@ from workbench.notebook.cards import in_words
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal that stops a process")
 
 STOPPED = """
-import os, subprocess, sys
-HELPER = "import os, signal, time; boss = os.getppid(); time.sleep(0.1); os.kill(boss, signal.SIGSTOP); "
-HELPER += "time.sleep(0.6); os.kill(boss, signal.SIGCONT)"
+import os, signal, subprocess, sys, threading
+HELPER = "import os, select, signal, sys, time; sys.stdin.readline(); time.sleep(0.6); boss = os.getppid()\\n"
+HELPER += "while not select.select([sys.stdin], [], [], 0.1)[0]: os.kill(boss, signal.SIGCONT)"
 
 def be_stopped_soon():
-    return subprocess.Popen([sys.executable, "-S", "-c", HELPER])
+    helper = subprocess.Popen([sys.executable, "-S", "-c", HELPER], stdin=subprocess.PIPE)
+    def stop():
+        helper.stdin.write(b"stopping\\n")
+        helper.stdin.flush()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    threading.Timer(0.05, stop).start()
+    return helper
 """
 
 
@@ -91,7 +97,7 @@ for wait_for in (lambda: asyncio.run(wait()), lambda: time.sleep(0.2)):
     wait_for()
     took = [after - before for after, before in zip(
         (clock.now(), time.perf_counter(), time.monotonic(), time.time_ns() / 1e9, real()), begun)]
-    helper.wait()
+    helper.communicate()
     assert all(0.2 <= one < took[-1] - 0.4 for one in took[:-1]), took
 print("held")
 """

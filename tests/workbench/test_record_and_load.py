@@ -15,10 +15,22 @@ from workbench.show.claims import ClaimFailed, claim
 
 def make_app() -> FastAPI:
     app = FastAPI()
+    inside = 0
+    all_inside = asyncio.Event()
 
     @app.get("/ping")
     async def ping() -> str:
         return "pong"
+
+    @app.get("/ten")
+    async def ten() -> None:
+        """Answers nobody before ten are inside."""
+        nonlocal inside
+        inside += 1
+        if inside == 10:
+            all_inside.set()
+        await all_inside.wait()
+        await asyncio.sleep(0.2)
 
     @app.get("/wait")
     async def wait() -> None:
@@ -47,7 +59,7 @@ def make_app() -> FastAPI:
 
 async def test_a_burst_overlaps_and_pairs_each_call_with_what_the_server_saw() -> None:
     with serve(make_app()) as server:
-        result = await burst(server, "/wait", 10)
+        result = await burst(server, "/ten", 10)
     assert result.statuses == [200] * 10
     assert server.record.peak() == 10
     for call in result.calls:
