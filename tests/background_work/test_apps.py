@@ -17,10 +17,6 @@ async def ended(server: LiveServer) -> bool:
     return await until(lambda: all(one.done is not None for one in list(server.record.requests)))
 
 
-def errors(server: LiveServer) -> list[str]:
-    return [line for line in server.logs if line.startswith("ERROR")]
-
-
 @pytest.fixture
 def mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
     with mail_server(delay=1.0) as server:
@@ -38,7 +34,7 @@ async def test_one_waits_for_the_mail_and_the_other_does_not(mail: MailServer) -
             assert len(mail.messages) == 1
             assert await until(lambda: len(mail.messages) == 2)
     assert mail.messages[1].subject == "Welcome"
-    assert not errors(server)
+    assert not server.errors
 
 
 async def test_a_mail_server_that_is_down_is_the_callers_matter_only_where_the_caller_waits(mail: MailServer) -> None:
@@ -48,8 +44,8 @@ async def test_a_mail_server_that_is_down_is_the_callers_matter_only_where_the_c
             assert (await client.post("/sign-up-and-wait/ada@example.org")).status_code == 500
         async with server.client() as client:
             assert (await client.post("/sign-up/grace@example.org")).status_code == 201
-        assert await until(lambda: len(errors(server)) == 2)
-    assert all("SMTPServerDisconnected" in line for line in errors(server))
+        assert await until(lambda: len(server.errors) == 2)
+    assert all("SMTPServerDisconnected" in line for line in server.errors)
     assert mail.messages == []
 
 
@@ -57,7 +53,7 @@ async def test_an_address_cannot_smuggle_a_header_into_the_mail(mail: MailServer
     with serve(f"{FOLDER}.sign_up:app") as server:
         async with server.client() as client:
             answer = await client.post("/sign-up/ada@example.org%0d%0aBcc:%20eve@example.org")
-        assert await until(lambda: errors(server) or answer.status_code >= 400)
+        assert await until(lambda: server.errors or answer.status_code >= 400)
     assert mail.messages == []
 
 
@@ -72,7 +68,7 @@ async def test_tasks_run_in_a_row_and_a_failure_drops_the_rest() -> None:
     assert "ada@example.org has signed up" in log
     assert "grace@example.org has signed up" in log
     assert [line for line in log if "nobody" in line] == ["mail to nobody begins"]
-    assert len(errors(server)) == 1
+    assert len(server.errors) == 1
 
 
 async def test_two_of_three_tasks_are_dropped() -> None:
@@ -83,7 +79,7 @@ async def test_two_of_three_tasks_are_dropped() -> None:
             log = (await client.get("/log")).json()
     assert statuses == [200, 409]
     assert log == ["the response's own"]
-    assert not errors(server)
+    assert not server.errors
 
 
 @pytest.mark.parametrize(("app", "left"), [("wrong_forgotten_task", []), ("held_by_a_group", ["ada@example.org"])])
@@ -110,4 +106,4 @@ async def test_the_group_stops_even_while_somebody_is_waited_for() -> None:
             await client.post("/sign-up/ada@example.org")
             await client.post("/confirm/ada@example.org")
     assert not server.alive
-    assert not errors(server)
+    assert not server.errors

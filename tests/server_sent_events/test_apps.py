@@ -26,7 +26,7 @@ def served(app: str) -> Iterator[LiveServer]:
     with serve(f"{FOLDER}.{app}:app") as server:
         yield server
     assert server.lost == []
-    assert not [line for line in server.logs if line.startswith("ERROR")]
+    assert not server.errors
 
 
 @contextlib.asynccontextmanager

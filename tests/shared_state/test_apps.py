@@ -29,10 +29,6 @@ async def leave(server: LiveServer, path: str, when: Callable[[], object]) -> No
         await asyncio.wait([asking])
 
 
-def errors(server: LiveServer) -> list[str]:
-    return [line for line in server.logs if line.startswith("ERROR")]
-
-
 async def test_tickets_are_lost_across_an_await() -> None:
     with serve(f"{FOLDER}.wrong_across_an_await:app") as server:
         calls = (await burst(server, "/ticket", 20)).calls
@@ -103,7 +99,7 @@ async def test_the_work_ends_with_its_client_and_nobody_elses(services: Upstream
         assert [call.json() for call in (await staying).calls] == [[1, 2, 3]] * 3
         assert await until(lambda: all(request.done for request in server.record.requests))
     assert len(services.abandoned) == 1
-    assert not errors(server)
+    assert not server.errors
     assert not server.lost
 
 

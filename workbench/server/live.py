@@ -90,6 +90,11 @@ class LiveServer:
         return f"http://{HOST}:{self.port}"
 
     @property
+    def errors(self) -> list[str]:
+        """The entries of the log that are errors, each with its traceback."""
+        return [line for line in list(self.logs) if line.startswith("ERROR")]
+
+    @property
     def ws_url(self) -> str:
         return f"ws://{HOST}:{self.port}"
 

@@ -86,6 +86,10 @@ class Record:
             most = max(most, in_flight)
         return most
 
+    def conversation(self, port: int) -> list[WebSocketMessage]:
+        """What passed in the WebSocket whose client is at that port, in its order."""
+        return [message for message in list(self.messages) if message.client_port == port]
+
     def looked_at(self) -> float:
         """When the loop was last found free, 0 before the first time."""
         return self.lags[-1].due + self.lags[-1].held if self.lags else 0.0

@@ -1,6 +1,5 @@
 """What the exercises of "Background work" are judged with."""
 
-import ast
 import asyncio
 import contextlib
 import logging
@@ -10,27 +9,20 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from workbench.around import Call, burst
-from workbench.judge import FILE
+from workbench.around import Call, ask
+from workbench.judge import frames_of_the_cell
 from workbench.server import LiveServer
 
 
 async def posted(server: LiveServer, path: str, *, timeout: float = 5.0) -> Call:
     """One POST, with the server's view of it. A call that fails has `status` None and says why in `error`."""
-    return (await burst(server, path, 1, method="POST", timeout=timeout)).calls[0]
+    return await ask(server, path, method="POST", timeout=timeout)
 
 
 def at_work(server: LiveServer) -> set[Any]:
     """The tasks of the server's loop that are not done, and the threads that run the answer's code."""
     tasks = asyncio.all_tasks(server.loop) if server.loop else set()
-    return tasks | {thread for thread in threading.enumerate() if _runs_the_cell(thread)}
-
-
-def _runs_the_cell(thread: threading.Thread) -> bool:
-    frame = sys._current_frames().get(thread.ident or 0)
-    while frame is not None and frame.f_code.co_filename != FILE:
-        frame = frame.f_back
-    return frame is not None
+    return tasks | {thread for thread in threading.enumerate() if frames_of_the_cell(thread.ident)}
 
 
 @contextlib.contextmanager
@@ -84,14 +76,3 @@ def told_by(lines: list[str]) -> str:
             told.append(bare)
             quoting = False
     return "\n".join(told)
-
-
-def nodes(source: str) -> list[ast.AST]:
-    """All nodes of the cell: only to choose the words of a diagnosis."""
-    return list(ast.walk(ast.parse(source)))
-
-
-def calls(tree: list[ast.AST] | ast.AST, name: str) -> list[ast.Call]:
-    """The calls of a function or method of that name."""
-    found = tree if isinstance(tree, list) else list(ast.walk(tree))
-    return [one for one in found if isinstance(one, ast.Call) and ast.unparse(one.func).split(".")[-1] == name]

@@ -14,7 +14,7 @@ import httpx
 from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 
-from app_snippets.background_work.checks.common import calls, nodes, posted
+from app_snippets.background_work.checks.common import posted
 from app_snippets.background_work.checks.killing import (
     AFTER_COMMIT,
     BEFORE_COMMIT,
@@ -27,7 +27,7 @@ from app_snippets.background_work.checks.killing import (
 from workbench import clock
 from workbench.around import Call
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, Probe, exercise, failure_in_words, innermost, ms, place_in_words
+from workbench.judge import Answer, NotYet, Probe, calls, exercise, failure_in_words, innermost, ms, place_in_words
 from workbench.server import LiveServer, serve
 
 NAME = "background_work/outbox"
@@ -238,7 +238,7 @@ class _Outbox:
             )
         elif rows:
             why = "The row is in the outbox, and nobody sends it after the new start: send what is found there."
-        elif not calls(nodes(self.answer.source), "add_task"):
+        elif not calls(self.answer.source, "add_task"):
             why = (
                 "The user is committed, and nothing is left that says that a mail is due. The row in the outbox must "
                 "be written in the same transaction as the user: with a commit between them, the process can die there."

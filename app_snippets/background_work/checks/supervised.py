@@ -12,11 +12,11 @@ from weakref import WeakValueDictionary
 
 from fastapi import FastAPI, Request
 
-from app_snippets.background_work.checks.common import all_logged, calls, nodes, posted, printed
+from app_snippets.background_work.checks.common import all_logged, posted, printed
 from workbench import clock
 from workbench.around import Call
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, Probe, exercise, failure_in_words, ms
+from workbench.judge import Answer, NotYet, Probe, calls, exercise, failure_in_words, ms, nodes
 from workbench.server import LiveServer
 
 JOB = 0.2  # seconds; so long run a job that nobody may wait for, and one that must be done when the server has stopped
@@ -134,8 +134,7 @@ class _Jobs:
     async def idle(self) -> None:
         async with self.answer.served(grace=GRACE) as server:
             pass
-        errors = [line for line in server.logs if line.startswith("ERROR")]
-        if errors:
+        if errors := server.errors:
             raise Probe(
                 "to start the server, and to stop it, with no job at all", "a lifespan that comes to its end"
             ).saw(
@@ -347,12 +346,9 @@ class _Jobs:
 
     def _limited_from_the_start(self) -> bool:
         """Whether the `yield` stands in an asyncio.timeout that counts from the server's start."""
-        for block in nodes(self.answer.source):
-            if isinstance(block, ast.AsyncWith) and any(isinstance(one, ast.Yield) for one in ast.walk(block)):
-                limits = [call for item in block.items for call in calls(item.context_expr, "timeout")]
-                if any(ast.unparse(call.args[0]) != "None" for call in limits if call.args):
-                    return True
-        return False
+        around = [one for one in nodes(self.answer.source, ast.AsyncWith) if nodes(one, ast.Yield)]
+        limits = [call for one in around for item in one.items for call in calls(item.context_expr, "timeout")]
+        return any(ast.unparse(call.args[0]) != "None" for call in limits if call.args)
 
     def _never_ran(self) -> str:
         if self.is_async:
@@ -368,8 +364,7 @@ class _Jobs:
         return "start(job) returned, and the job did not run to its end. Something must run it: a task, on the loop."
 
     def _why_not_drained(self) -> str:
-        tree = nodes(self.answer.source)
-        if calls(tree, "cancel") or calls(tree, "_abort"):
+        if calls(self.answer.source, "cancel") or calls(self.answer.source, "_abort"):
             return (
                 "The jobs are cancelled as soon as the server stops, before they had their time. First wait for them, "
                 "DRAIN seconds at most, and then cancel what is left."

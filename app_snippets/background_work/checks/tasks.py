@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from app_snippets.background_work.checks.common import (
     all_logged,
     at_work,
-    calls,
     errors_in,
-    nodes,
     posted,
     printed,
     told_by,
@@ -18,7 +16,7 @@ from app_snippets.background_work.checks.common import (
 from workbench.around import Call, Reply, Upstream, upstream
 from workbench.around.services import MailServer, mail_server
 from workbench.clock import until
-from workbench.judge import Answer, Held, NotYet, Probe, exercise, failure_in_words, ms
+from workbench.judge import Answer, Held, NotYet, Probe, calls, exercise, failure_in_words, ms, nodes
 from workbench.server import LiveServer
 
 MAIL = 0.3  # seconds that a mail takes in the first trial; who holds the loop for half of it sends the mail there
@@ -175,7 +173,7 @@ class _Tasks:
                 "x). add_task(f(x)) calls f at once, and hands on what it returned. And only what is awaitable can be "
                 "awaited."
             )
-        if any(isinstance(one, ast.keyword) and one.arg == "background" for one in nodes(self.answer.source)):
+        if any(one.arg == "background" for one in nodes(self.answer.source, ast.keyword)):
             return (
                 "A response that brings its own background discards the injected BackgroundTasks: FastAPI attaches "
                 "them only to what has none. Put all tasks in one place."
@@ -186,14 +184,14 @@ class _Tasks:
         )
 
     def _why_dropped(self, call: Call, down: set[str], missing: list[str]) -> str:
-        tree = nodes(self.answer.source)
-        tries = [one for one in tree if isinstance(one, ast.Try)]
+        source = self.answer.source
+        tries = nodes(source, ast.Try)
         if any(calls(ast.Module(one.body, []), "add_task") for one in tries):
             return (
                 "The `try` stands around add_task, and add_task only notes what is to be done. The task runs later, "
                 "when the answer is out and the `try` is over. The `try` must be in what the task runs."
             )
-        if calls(tree, "TaskGroup"):
+        if calls(source, "TaskGroup"):
             return (
                 "A TaskGroup belongs together: when one of its children fails, it cancels the others. That is right "
                 "for one piece of work in parts, and wrong for three that have nothing to do with each other."
@@ -203,13 +201,13 @@ class _Tasks:
                 "The failure is logged, and raised again: what leaves a background task ends the row, and the tasks "
                 "after it never run. Once it is logged, it is dealt with."
             )
-        if calls(tree, "gather"):
+        if calls(source, "gather"):
             return (
                 "gather() raises the first failure, and what comes after it is dropped. Ask it for all results, with "
                 "return_exceptions=True, and log those that are exceptions; or let each task catch its own."
             )
         shown = [what for what in WORK if what not in missing and what not in down]
-        if shown and any(isinstance(one, ast.Try) for one in tree):
+        if shown and tries:
             return (
                 f"Some failures are caught, and not that of {_listed([_SERVICE[one] for one in sorted(down)])}: it "
                 "ended the row. Any task can fail, and in any way: guard each of them, against every Exception."
@@ -225,12 +223,12 @@ class _Tasks:
         )
 
     def _why_unsaid(self, down: set[str], unsaid: list[str]) -> str:
-        if calls(nodes(self.answer.source), "gather") and len(down) > 1:
+        if calls(self.answer.source, "gather") and len(down) > 1:
             return (
                 "Two failed, and one is in the log: gather() raises the first failure only, and the second is seen by "
                 "nobody. With return_exceptions=True it hands out all of them: log each."
             )
-        if calls(nodes(self.answer.source), "gather"):
+        if calls(self.answer.source, "gather"):
             return (
                 "gather(return_exceptions=True) hands out the exceptions as results, and raises nothing. Nobody looked "
                 "at them: log each result that is an exception."
@@ -240,7 +238,7 @@ class _Tasks:
                 "The failure is printed, not logged. What is printed has no level and no place in the log of a server: "
                 "logger.exception(…) says what failed, and where."
             )
-        if calls(nodes(self.answer.source), "info") or calls(nodes(self.answer.source), "debug"):
+        if calls(self.answer.source, "info") or calls(self.answer.source, "debug"):
             return (
                 "The failure is logged at a level that is not shown: by default, Python shows warnings and above. A "
                 "mail that never went out is an error."

@@ -3,12 +3,11 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from workbench.around import Call, Reply, Upstream, burst
+from workbench.around import Call, Reply, Upstream, ask
 from workbench.clock import until
 from workbench.server import LiveServer, serve
 
@@ -58,15 +57,9 @@ async def called(server: LiveServer, services: Services, path: str, replies: dic
     """One call while the services answer with `replies`, on a log of its own."""
     services.replies.update(replies)
     services.expect(set(replies))
-    return (await burst(server, path, 1, timeout=AT_MOST)).calls[0]
+    return await ask(server, path, timeout=AT_MOST)
 
 
 async def ended(services: Services, paths: set[str]) -> None:
     """Wait until the requests for these paths have ended: each is in `finished` or in `abandoned` then."""
     await until(lambda: paths <= {*services.finished, *services.abandoned}, AT_MOST)
-
-
-def parsed(call: Call) -> Any:
-    with contextlib.suppress(ValueError):
-        return call.json()
-    return None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app_snippets.concurrency_in_a_request.checks.common import Services, called, ended, parsed, some_services
+from app_snippets.concurrency_in_a_request.checks.common import Services, called, ended, some_services
 from workbench.around import Call, Reply
 from workbench.clock import until
 from workbench.judge import (
@@ -74,11 +74,11 @@ class _Dashboard:
         if call.status != 200:
             raise Probe(tried, "status 200").saw(**failure_in_words(call))
         expected = {"user": self.user, "recommendations": self.ids}
-        if parsed(call) != expected:
+        if call.parsed != expected:
             raise Probe(tried, f"`{expected}`").saw(
                 said(call),
                 "All is well at the services, and the dashboard does not show what they said. "
-                + self._why_not_shown(parsed(call)),
+                + self._why_not_shown(call.parsed),
             )
         if self.services.apart:
             raise await self.one_after_another(tried)
@@ -154,7 +154,7 @@ class _Dashboard:
 
     def _require_empty(self, call: Call, tried: str, otherwise: Callable[[Call], str]) -> None:
         expected = {"user": self.user, "recommendations": []}
-        body = parsed(call)
+        body = call.parsed
         if call.status == 200 and body == expected:
             return
         names = {type(leaf).__name__ for leaf in leaves(error_of(call))}

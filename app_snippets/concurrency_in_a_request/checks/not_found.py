@@ -12,12 +12,23 @@ from app_snippets.concurrency_in_a_request.checks.common import (
     Services,
     called,
     ended,
-    parsed,
     some_services,
 )
 from workbench.around import Call, Reply
 from workbench.clock import until
-from workbench.judge import Answer, Probe, error_of, exercise, failure_in_words, innermost, leaves, ms, said
+from workbench.judge import (
+    Answer,
+    Probe,
+    error_of,
+    exercise,
+    failure_in_words,
+    functions,
+    innermost,
+    leaves,
+    ms,
+    nodes,
+    said,
+)
 from workbench.server import LiveServer
 
 PATIENCE = 0.3  # seconds in which the three calls of a product come, where they are made side by side
@@ -97,7 +108,7 @@ class _NotFound:
         expected = {"text": "a lamp", "offer": {"price": number, "stock": 3}}
         if call.status != 200:
             raise Probe("`/products/lamp`, which is there", "status 200").saw(**failure_in_words(call))
-        if parsed(call) != expected:
+        if call.parsed != expected:
             raise Probe("`/products/lamp`, which is there", f"`{expected}`").saw(
                 said(call),
                 "The product is complete at the services, and the answer is not what it was. Only what happens when "
@@ -247,13 +258,9 @@ def _listed(paths: set[str]) -> str:
 
 def _function_at(source: str, line: int | None) -> str:
     """The innermost function of the cell that a line is in."""
-    found = ""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and line and node.lineno <= line <= node.end_lineno:
-            found = node.name
-    return found
+    return ([""] + [one.name for one in functions(source) if line and one.lineno <= line <= (one.end_lineno or 0)])[-1]
 
 
 def _catches_plainly(source: str) -> bool:
-    handlers = [one for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Try) for one in node.handlers]
-    return any("HTTPException" in ast.unparse(one.type) for one in handlers if one.type is not None)
+    caught = [one.type for one in nodes(source, ast.ExceptHandler) if one.type is not None]
+    return any("HTTPException" in ast.unparse(one) for one in caught)

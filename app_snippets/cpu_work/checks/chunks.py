@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import process_time, thread_time
+from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
@@ -23,7 +24,7 @@ from app_snippets.cpu_work.work import is_prime
 from workbench import clock
 from workbench.around import Burst, burst
 from workbench.clock import until
-from workbench.judge import FILE, Answer, Probe, exercise, failure_in_words, ms
+from workbench.judge import FILE, Answer, Probe, exercise, failure_in_words, frames_of_the_cell, looking, ms
 from workbench.server import LiveServer
 
 COMPUTES = 0.3  # seconds that a call computes, with as many numbers as that takes here and now
@@ -137,7 +138,8 @@ async def _require_slices(answer: Answer, server: LiveServer, slept: Slept, what
     size = numbers_that_take(COMPUTES, start)
     tried = f"{size:,} {what} numbers"
     slept.forget()
-    with _elsewhere(server) as threads, watching_turns(server) as turns:
+    ours = {threading.get_ident(), server.thread.ident}
+    with looking(lambda: _compute_for_it(ours), every=0.01) as elsewhere, watching_turns(server) as turns:
         result = await _computed(server, slept, start, size)
     if result is None and slept.idle > MOST_IDLE:
         raise Probe(tried, f"pauses that are over at once: the numbers take {COMPUTES} s of computing").saw(
@@ -151,7 +153,7 @@ async def _require_slices(answer: Answer, server: LiveServer, slept: Slept, what
             "not before; then the clock is set back.",
         )
     _require_answered(result, tried)
-    if len(threads) > 2:
+    if sum(elsewhere) > 2:
         _refuse_threads(answer, tried)
     if turns.longest > LONGEST_RUN * turns.computed:
         raise Probe(tried, "a loop that has its turn again and again").saw(
@@ -194,30 +196,15 @@ def _require_answered(result: Burst, tried: str) -> None:
             raise Probe(tried, "status 200").saw(**failure_in_words(call))
 
 
-@contextlib.contextmanager
-def _elsewhere(server: LiveServer) -> Iterator[list[str]]:
-    """Look now and then which other threads than the server's compute for the answer."""
-    seen: list[str] = []
-    ended = threading.Event()
-    ours = {threading.get_ident(), server.thread.ident}
-
-    def look() -> None:
-        while not ended.wait(0.01):
-            for ident, frame in sys._current_frames().items():
-                inner: Any = frame
-                while ident not in ours and inner is not None:
-                    if inner.f_code.co_filename == FILE or inner.f_code is is_prime.__code__:
-                        seen.append(str(ident))
-                        break
-                    inner = inner.f_back
-
-    thread = threading.Thread(target=look, name="look", daemon=True)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        ended.set()
-        thread.join()
+def _compute_for_it(ours: set[int | None]) -> bool:
+    """Whether a thread that is none of ours computes for the answer now."""
+    for ident, frame in sys._current_frames().items():
+        inner: FrameType | None = None if ident in ours else frame
+        while inner is not None and inner.f_code is not is_prime.__code__:
+            inner = inner.f_back
+        if inner is not None or (ident not in ours and frames_of_the_cell(ident)):
+            return True
+    return False
 
 
 def _refuse_threads(answer: Answer, tried: str) -> None:

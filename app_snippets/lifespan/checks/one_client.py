@@ -12,13 +12,14 @@ from typing import Any
 
 import httpx
 
-from workbench.around import Call, Reply, Upstream, burst, upstream
+from workbench.around import Call, Reply, Upstream, ask, burst, upstream
 from workbench.judge import (
     Answer,
     NotYet,
     Probe,
     exercise,
     failure_in_words,
+    functions,
     innermost,
     place_in_words,
     said,
@@ -134,7 +135,7 @@ async def _served(answer: Answer, what: str, name: str) -> LiveServer:
 
 
 async def _asked(server: LiveServer, path: str) -> Call:
-    return (await burst(server, path, 1, timeout=3)).calls[0]
+    return await ask(server, path, timeout=3)
 
 
 async def _require_few_connections(answer: Answer, server: LiveServer, service: Upstream, built: list[Client]) -> int:
@@ -170,7 +171,7 @@ def _require_answer(
     answer: Answer, call: Call, service: Upstream, tried: str, built: list[Client] | None = None
 ) -> None:
     expected = service.replies[call.path].body
-    if call.status == 200 and call.json() == expected:
+    if call.status == 200 and call.parsed == expected:
         return
     error = call.request.error if call.request else None
     words = failure_in_words(call)
@@ -222,9 +223,9 @@ async def _require_side_by_side(server: LiveServer, service: Upstream) -> None:
 async def _require_own(answer: Answer, server: LiveServer, service: Upstream, tried: str, others: Upstream) -> None:
     """A server asks the service whose address it was started with."""
     call = await _asked(server, "/price")
-    if call.status == 200 and call.json() == service.replies["/price"].body:
+    if call.status == 200 and call.parsed == service.replies["/price"].body:
         return
-    theirs = call.status == 200 and call.json() == others.replies["/price"].body
+    theirs = call.status == 200 and call.parsed == others.replies["/price"].body
     seen = "what the other server's service says" if theirs else failure_in_words(call)["seen"]
     probe = Probe(tried, "what its own service says, whose address it was started with")
     found = seen
@@ -250,8 +251,7 @@ async def _require_own(answer: Answer, server: LiveServer, service: Upstream, tr
 
 
 def _function(source: str, name: str) -> ast.AST:
-    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return next((node for node in nodes if node.name == name), ast.Module([], []))
+    return next((one for one in functions(source) if one.name == name), ast.Module([], []))
 
 
 def _opened_in(source: str, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from workbench.around import burst
+from workbench.around import ask
 from workbench.judge import (
     Answer,
     NotYet,
@@ -19,6 +19,7 @@ from workbench.judge import (
     exercise,
     failure_in_words,
     innermost,
+    nodes,
     place_in_words,
     said,
     where_it_is,
@@ -151,7 +152,7 @@ async def _lived(answer: Answer, fault: str, tried: str) -> Story:
             _refuse_start(story, error)
         return story
     story.started = True
-    story.status = (await burst(server, "/status", 1, timeout=2)).calls[0]
+    story.status = await ask(server, "/status", timeout=2)
     await asyncio.to_thread(server.stop)
     story.said = "\n".join(server.logs)
     return story
@@ -184,7 +185,7 @@ def _root(error: BaseException) -> BaseException:
 
 def _require_service(story: Story) -> None:
     call = story.status
-    if call.status == 200 and call.json() == [one.answer for one in story.stands]:
+    if call.status == 200 and call.parsed == [one.answer for one in story.stands]:
         return
     error = call.request.error if call.request else None
     seen = failure_in_words(call)
@@ -301,10 +302,7 @@ def _why_left(answer: Answer, story: Story, left: str) -> str:
             "`finally` neither. Each close needs a `finally` of its own, or an exit stack, which goes on."
         )
     if (block := _try_around_the_yield(answer.source)) is not None:
-        opens = [
-            node for part in block for node in ast.walk(part) if isinstance(node, ast.Attribute) and node.attr == "open"
-        ]
-        if not opens:
+        if not any(one.attr == "open" for part in block for one in nodes(part, ast.Attribute)):
             return (
                 f"{left} stays open: the `try` begins when all three are open. An open that fails comes before it, so "
                 "its `finally` is never reached."
@@ -323,12 +321,8 @@ def _why_left(answer: Answer, story: Story, left: str) -> str:
 
 def _try_around_the_yield(source: str) -> list[ast.stmt] | None:
     """The body of the outermost try block that holds a yield."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Try) and any(
-            isinstance(one, ast.Yield) for part in node.body for one in ast.walk(part)
-        ):
-            return node.body
-    return None
+    blocks = (one.body for one in nodes(source, ast.Try))
+    return next((block for block in blocks if any(nodes(part, ast.Yield) for part in block)), None)
 
 
 def _require_said(story: Story) -> None:

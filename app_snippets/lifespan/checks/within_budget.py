@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from workbench import clock
-from workbench.around import Call, burst
+from workbench.around import Call, ask, burst
 from workbench.clock import until
 from workbench.judge import Answer, Held, Probe, exercise, failure_in_words, ms, said
 from workbench.server import LiveServer, serve
@@ -119,7 +119,7 @@ async def _calls(server: LiveServer, faulty: Faulty) -> dict[str, Call]:
 
 
 async def _call(server: LiveServer, method: str, path: str) -> Call:
-    return (await burst(server, path, 1, method=method, timeout=HANG)).calls[0]
+    return await ask(server, path, method=method, timeout=HANG)
 
 
 async def _judged(faulty: Faulty, calls: dict[str, Call]) -> str:

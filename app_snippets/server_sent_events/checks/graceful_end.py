@@ -11,7 +11,7 @@ from app_snippets.server_sent_events.checks.common import Heard, count, heard, r
 from workbench import clock
 from workbench.around import Call, heartbeat
 from workbench.clock import until
-from workbench.judge import Answer, Probe, exercise, require_pings
+from workbench.judge import Answer, Probe, exercise, nodes, require_pings
 
 PATH, NAME = "/events", "server_sent_events/graceful_end"
 TRIED = f"two listeners, and SIGTERM to the server, which gives open requests {GRACE} s"
@@ -194,17 +194,6 @@ class _Trial:
 def _catches_cancellation(source: str) -> bool:
     """Only to choose between two diagnoses."""
     names = ("CancelledError", "BaseException", "GeneratorExit")
-    tree = ast.parse(source)
-    caught = [
-        ast.dump(node.type) if node.type else "BaseException"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ExceptHandler)
-    ]
-    yields_at_last = any(
-        isinstance(inner, ast.Yield)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Try)
-        for last in node.finalbody
-        for inner in ast.walk(last)
-    )
+    caught = [ast.dump(one.type) if one.type else "BaseException" for one in nodes(source, ast.ExceptHandler)]
+    yields_at_last = any(nodes(last, ast.Yield) for one in nodes(source, ast.Try) for last in one.finalbody)
     return yields_at_last or any(name in one for one in caught for name in names)

@@ -25,6 +25,7 @@ from workbench.judge import (
     leaves,
     line_of_the_loop,
     ms,
+    nodes,
     where_it_is,
 )
 from workbench.server import LiveServer
@@ -272,8 +273,8 @@ class _Trials:
         blocks = [
             block
             for one in every
-            for block in ast.walk(one)
-            if isinstance(block, ast.With | ast.AsyncWith) and "ock" in ast.unparse(block.items[0])
+            for block in nodes(one, ast.With, ast.AsyncWith)
+            if "ock" in ast.unparse(block.items[0])
         ]
         asking = "confirm" if paths == ("/deposit",) else "allow"
         function = paths[0].removeprefix("/")

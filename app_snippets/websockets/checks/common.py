@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from workbench.judge import Probe
 from workbench.server import LiveServer
-from workbench.server.record import WebSocketMessage
 
 
 @dataclass
@@ -81,22 +80,12 @@ async def peer(server: LiveServer, path: str, *, reads: bool = True, **options: 
         connection.transport.abort()
 
 
-def conversation(server: LiveServer, one: Peer) -> list[WebSocketMessage]:
-    """What passed between a client and the answer's endpoint, in its order, as the server saw it."""
-    return [message for message in list(server.record.messages) if message.client_port == one.port]
-
-
 RAISED = re.compile(r"^\w[\w.]*(?:Error|Exception|Disconnect\w*|Group)\b.*", re.MULTILINE)
 
 
 def errors(server: LiveServer) -> list[str]:
     """What the tracebacks in the server's log end with, the innermost exception of each: "KeyError: 'red'"."""
-    return [lines[-1].strip() for lines in map(RAISED.findall, tracebacks(server)) if lines]
-
-
-def tracebacks(server: LiveServer) -> list[str]:
-    """The errors in the server's log, whole."""
-    return [line for line in list(server.logs) if line.startswith("ERROR")]
+    return [lines[-1].strip() for lines in map(RAISED.findall, server.errors) if lines]
 
 
 def last_error(server: LiveServer) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from app_snippets.websockets.checks.common import Peer, conversation, last_error, peer
+from app_snippets.websockets.checks.common import Peer, last_error, peer
 from workbench.clock import until
 from workbench.judge import Answer, Probe, exercise, quoted
 from workbench.server import LiveServer
@@ -164,7 +164,7 @@ async def _ours(server: LiveServer) -> None:
 
 def _spoke_first(server: LiveServer, one: Peer) -> bool:
     """Whether the answer sent something before it had received anything."""
-    kinds = [message.kind for message in conversation(server, one)]
+    kinds = [message.kind for message in server.record.conversation(one.port)]
     return "send" in kinds and "receive" not in kinds[: kinds.index("send")]
 
 

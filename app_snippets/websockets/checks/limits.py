@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from app_snippets.websockets.checks.common import Peer, conversation, last_error, peer
+from app_snippets.websockets.checks.common import Peer, last_error, peer
 from workbench import clock
 from workbench.clock import until
 from workbench.judge import Answer, Probe, exercise, quoted
@@ -131,8 +131,8 @@ async def _flood(server: LiveServer) -> None:
         await one.say(*(f"word {number}" for number in range(60)))
         await until(lambda: one.closed is not None or len(_shouted(one)) >= 60, 0.8, lambda: len(_shouted(one)))
         heard = len(_shouted(one))
-        taken = [message.at for message in conversation(server, one) if message.kind == "receive"]
-        closed = [message.at for message in conversation(server, one) if message.kind == "close"]
+        taken = [message.at for message in server.record.conversation(one.port) if message.kind == "receive"]
+        closed = [message.at for message in server.record.conversation(one.port) if message.kind == "close"]
     probe = Probe(FLOOD, "20 answers or so, and a close with 1008")
     idle = bool(taken and closed and closed[0] - taken[-1] > SILENCE / 2)  # closed for its silence, and not at once
     if one.closed == 1008 and not idle and heard <= 30:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from app_snippets.websockets.checks.common import Peer, conversation, errors, last_error, peer, tracebacks
-from workbench.around import burst
+from app_snippets.websockets.checks.common import Peer, errors, last_error, peer
+from workbench.around import ask
 from workbench.clock import until
-from workbench.judge import FILE, Answer, NotYet, Probe, exercise, quoted
+from workbench.judge import Answer, NotYet, Probe, exercise, quoted, tasks_of_the_cell
 from workbench.server import LiveServer
 
 RED, BLUE = "/rooms/red", "/rooms/blue"
@@ -63,7 +63,7 @@ def _require_no_errors(server: LiveServer, tried: str) -> None:
             f"A client was removed twice: {found[0][:80]}. Whoever is thrown out as too slow leaves as well, a moment "
             "later. To leave a second time must be harmless: discard() is, remove() is not."
         )
-    elif any("in receive_text" in one and "in send" not in one for one in tracebacks(server)):
+    elif any("in receive_text" in one and "in send" not in one for one in server.errors):
         why = (
             "receive_text() raises WebSocketDisconnect when its client has left, and nobody catches it: each client "
             "that leaves is an error in the log. Catch it, or read with `async for text in websocket.iter_text()`."
@@ -79,7 +79,7 @@ def _require_no_errors(server: LiveServer, tried: str) -> None:
 
 
 async def _sizes(server: LiveServer) -> Any:
-    call = (await burst(server, "/rooms", 1, timeout=2)).calls[0]
+    call = await ask(server, "/rooms", timeout=2)
     try:
         return call.json()
     except ValueError:
@@ -171,7 +171,7 @@ async def _slow_reader(server: LiveServer) -> int:
             return min(len(one.texts) for one in readers)
 
         def begun() -> int:  # sends to the client that does not read
-            return sum(one.kind == "send" for one in conversation(server, slow))
+            return sum(one.kind == "send" for one in server.record.conversation(slow.port))
 
         while whole and sent < MANY and sent - begun() < WAITING + 2 * AHEAD:
             await ada.say(f"{sent} {LARGE}")
@@ -180,7 +180,7 @@ async def _slow_reader(server: LiveServer) -> int:
             whole = await until(lambda enough=enough: least() >= enough, PATIENCE, least)  # type: ignore[misc]
         whole = whole and await until(lambda: least() >= sent, PATIENCE, least)
         if not whole or not _in_order(readers, sent):
-            taken = sum(message.kind == "receive" for message in conversation(server, ada))
+            taken = sum(message.kind == "receive" for message in server.record.conversation(ada.port))
             raise _not_heard(server, readers, sent, stands_still=taken < sent)
         tasks = len(asyncio.all_tasks(server.loop))
         reading = asyncio.create_task(slow.read())
@@ -312,18 +312,9 @@ async def _churn(server: LiveServer) -> None:
 
 async def _nothing_runs(server: LiveServer) -> None:
     """No task of the cell is left when all clients have gone."""
-
-    def left() -> list[asyncio.Task[Any]]:
-        assert server.loop is not None
-        return [
-            task
-            for task in asyncio.all_tasks(server.loop)
-            if getattr(getattr(task.get_coro(), "cr_code", None), "co_filename", "") == FILE
-        ]
-
-    if await until(lambda: not left(), 0.6):
+    if await until(lambda: not tasks_of_the_cell(server), 0.6):
         return
-    tasks = left()
+    tasks = tasks_of_the_cell(server)
     deaf = any(task.cancelling() for task in tasks)
     raise Probe(CHURN + "; then all leave", "no task of yours is left").saw(
         f"{len(tasks)} still run",
