@@ -18,6 +18,7 @@ from workbench import course
 from workbench.build.kernels import TRANSPORT
 
 ARTIFACTS = course.ROOT / "test-artifacts"
+START = 180  # seconds that JupyterLab gets to start: only what hangs takes so long
 LOOK = 200  # milliseconds between two looks at a page: without it there is one for each frame that is drawn
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -68,7 +69,7 @@ def start_lab(folder: Path, runtime: Path, *options: str) -> tuple["subprocess.P
     ]
     with (folder / "jupyterlab.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + START
     while True:
         with contextlib.suppress(OSError, ValueError):
             told = json.loads((runtime / f"jpserver-{process.pid}.json").read_text())

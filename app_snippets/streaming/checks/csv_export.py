@@ -123,32 +123,34 @@ class _Export:
 
     async def early(self) -> None:
         table = self.fill(Table((("Customer", "none", number) for number in range(ROWS)), HELD_AT))
-        lines, given = 0, [0, 0]  # rows that the table had given when the first byte and the first row were there
+        lines = 0
+        at_first_byte: int | None = None  # rows that the table had given when that was there
+        at_first_row = 0
 
         def noted(piece: bytes) -> None:
-            nonlocal lines
-            given[0] = given[0] or table.given
+            nonlocal lines, at_first_byte, at_first_row
+            at_first_byte = table.given if at_first_byte is None else at_first_byte
             lines += piece.count(b"\n")
             if lines >= 2 and not table.arrived.is_set():
-                given[1] = table.given
+                at_first_row = table.given
                 table.arrived.set()
 
         found = await streamed(self.server, PATH, on_piece=noted, keep=False)
         tried = f"an export from a table that takes 1 s after the first {HELD_AT} of its {ROWS:,} rows"
         require_whole(found, tried, "status 200 and all rows")
-        if table.arrived.is_set() and given[1] <= HELD_AT:
+        if table.arrived.is_set() and at_first_row <= HELD_AT:
             return
-        if given[1] < ROWS:
+        if at_first_row < ROWS:
             why = (
-                f"Rows leave in pieces, and the first piece was not full yet when the table paused: {given[1]:,} rows "
-                f"had been read by then. Send {HELD_AT} at a time, or each one as it comes."
+                f"Rows leave in pieces, and the first piece was not full yet when the table paused: {at_first_row:,} "
+                f"rows had been read by then. Send {HELD_AT} at a time, or each one as it comes."
             )
         elif "content-length" in found.call.headers:
             why = (
                 "The export is made as a whole and sent when it is complete; its Content-Length header, which needs "
                 "the last row, shows it. Let the endpoint yield instead."
             )
-        elif given[0] <= HELD_AT:
+        elif (at_first_byte or 0) <= HELD_AT:
             why = (
                 "The header left early, and the rows did not: they were collected, and went out together at the end. "
                 "Yield inside the loop that reads the table."
@@ -159,7 +161,7 @@ class _Export:
                 "yielded. Yield inside the loop that reads the table."
             )
         raise Probe(tried, f"the first row at the client before more than {HELD_AT} were read").saw(
-            f"it came when {given[1] or ROWS:,} of {ROWS:,} rows had been read", why
+            f"it came when {at_first_row or ROWS:,} of {ROWS:,} rows had been read", why
         )
 
     async def memory(self) -> int:
