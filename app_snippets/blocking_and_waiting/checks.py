@@ -55,7 +55,7 @@ def require_answers(seen: Trial, path: str, expected: Any) -> None:
 
 
 @exercise(
-    "Mend the report",
+    "Fix the report",
     asks_for="app",
     hints=[
         "Two lines of the handler wait. In which thread does the loop live, and what does each line do to it?",
@@ -154,7 +154,7 @@ def _who_holds(held: list[Held]) -> str:
         "Print threading.current_thread().name in the endpoint and in each function it depends on. Which of them run "
         "in the loop's thread?",
         "FastAPI decides for each dependency by itself whether it needs a worker thread: `def` or `async def`?",
-        "One function calls the directory's SDK. Mend it there, in either of two ways.",
+        "One function calls the directory's SDK. Fix it there, in either of two ways.",
     ],
 )
 async def dependency(answer: Answer) -> str:

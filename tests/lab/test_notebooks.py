@@ -25,7 +25,7 @@ def test_run_all(browser: Browser, lab: Lab, lesson: course.Lesson) -> None:
 
 
 def test_a_wrong_answer_shows_its_card_and_run_all_goes_on_after_the_next_try(browser: Browser, lab: Lab) -> None:
-    """What a learner sees: the diagnosis in a card without a traceback; then, mended, that it passed."""
+    """What a learner sees: the diagnosis in a card without a traceback; then, once it is fixed, that it passed."""
     wrong = next(one for one in known_answers("mistakes") if one.path.stem == "one_after_another")
     opened = open_notebook(browser, lab, course.lesson("live_laboratory").notebook.name)
     try:

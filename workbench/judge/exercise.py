@@ -74,7 +74,7 @@ class Exercise:
 
     @property
     def label(self) -> str:
-        """Number and title, as every message begins: "1.1 Mend the report"."""
+        """Number and title, as every message begins: "1.1 Fix the report"."""
         return f"{self.number} {self.title}"
 
 

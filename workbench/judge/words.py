@@ -52,7 +52,7 @@ def _exception_in_words(call: Call, error: BaseException) -> dict[str, str]:
         return {
             "seen": f"status 500: {type(error).__name__}",
             "diagnosis": f"What the handler of `{call.path}` returns is not what its return type says. "
-            + ("A coroutine was returned: await it." if "<coroutine object" in str(error) else "Mend that first."),
+            + ("A coroutine was returned: await it." if "<coroutine object" in str(error) else "Fix that first."),
         }
     line = innermost(error.__traceback__)
     message = str(error) if len(str(error)) <= 3 * SHOWN else str(error)[: 3 * SHOWN] + " …"
@@ -60,5 +60,5 @@ def _exception_in_words(call: Call, error: BaseException) -> dict[str, str]:
     if "'coroutine' object" in message:
         why = "What it uses there is a coroutine: something was called and not awaited."
     else:
-        why = f"The handler of `{call.path}` raised {named}. Mend that first."
+        why = f"The handler of `{call.path}` raised {named}. Fix that first."
     return {"seen": f"status 500: {named}" + (f", {place_in_words(line)}" if line else ""), "diagnosis": why}

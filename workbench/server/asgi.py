@@ -44,7 +44,7 @@ def as_asgi(app: Any) -> ASGIApp:
 
 
 def with_pages(app: ASGIApp) -> ASGIApp:
-    """Wrap an app so that its pages link rightly below a proxy's path, and /docs and /redoc work offline."""
+    """Wrap an app so that its pages link correctly below a proxy's path, and /docs and /redoc work offline."""
 
     docs: ASGIApp | None = None
 

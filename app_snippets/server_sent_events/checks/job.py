@@ -118,7 +118,7 @@ def what_raised(found: Heard, error: BaseException | None) -> dict[str, str]:
         return {
             "seen": f"{count(len(steps_of(found)), 'step')}, and a connection that broke",
             "diagnosis": f"The endpoint of `{found.call.path}` raised {type(error).__name__}: {error}. Status 200 had "
-            "gone out, so all that it can do is to break the connection. Mend that first.",
+            "gone out, so all that it can do is to break the connection. Fix that first.",
         }
     if found.call.status == 200:
         return {"seen": str(found.call.error), "diagnosis": "The stream broke in the middle."}

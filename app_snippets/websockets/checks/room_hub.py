@@ -74,7 +74,7 @@ def _require_no_errors(server: LiveServer, tried: str) -> None:
             "with one client must end in its own task."
         )
     else:
-        why = f"The server's log has an error: {last_error(server)} Mend that first."
+        why = f"The server's log has an error: {last_error(server)} Fix that first."
     raise Probe(tried, "no error in the server's log").saw(quoted(found[0], 90), why)
 
 
