@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import nbformat
+import nbval.kernel
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -121,6 +123,15 @@ def kernel() -> Iterator[Any]:
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kernels have ports there")
+def test_a_kernel_of_a_build_or_a_test_has_no_port_that_another_could_take(kernel: Any) -> None:
+    ours, other = kernel[0], kernel_manager(kernel_name="python3")
+    assert nbval.kernel.KernelManager is kernel_manager  # what pytest --nbval starts its kernels with
+    assert (ours.transport, config().ConnectionFileMixin.transport) == ("ipc", "ipc")
+    assert len({ours.ip, other.ip, config().ConnectionFileMixin.ip}) == 3
+    assert Path(f"{ours.ip}-{ours.shell_port}").is_socket()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts there are events, not signals")

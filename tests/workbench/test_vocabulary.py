@@ -25,6 +25,12 @@ def test_a_probe_says_what_it_tried_expected_and_saw() -> None:
     assert (verdict.seen, verdict.diagnosis) == ("one", "They take turns.")
 
 
+def test_a_verdict_can_have_a_better_diagnosis() -> None:
+    verdict = Probe("two calls", "both").saw("one", "They take turns.").because("A lock lets one in.").verdict
+    assert (verdict.tried, verdict.expected, verdict.seen) == ("two calls", "both", "one")
+    assert verdict.diagnosis == "A lock lets one in."
+
+
 def test_what_is_in_a_source() -> None:
     assert [one.name for one in functions(SOURCE)] == ["outer", "inner"]
     assert len(calls(SOURCE, "gather")) == 1

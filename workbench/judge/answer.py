@@ -14,7 +14,7 @@ from typing import Any
 
 from workbench import clock, course
 from workbench.clock import until
-from workbench.judge.cell import FILE, code_of, innermost, place_in_words, where_it_is
+from workbench.judge.cell import FILE, code_of, innermost, looking, place_in_words, where_it_is
 from workbench.judge.exercise import Exercise, NotYet, Probe, quoted
 from workbench.server.asgi import ServeError
 from workbench.server.live import LiveServer, serve
@@ -131,28 +131,22 @@ class Answer:
     def watched(self, server: LiveServer, *, shortest: float = 0.04) -> Iterator[list[Held]]:
         """Note where the server's loop is held by the answer's code, for `shortest` seconds or more."""
         held: list[Held] = []
-        ended = threading.Event()
+        since, last = clock.now(), _held_now(server)
 
-        def watch() -> None:
-            since, key, last = clock.now(), None, None
-            while not ended.is_set():
-                now, here = clock.now(), _held_now(server)
-                if (new := here and here.key) != key:
-                    if last and now - since >= shortest:
-                        held.append(last.held(now - since))
-                    since, key = now, new
-                last = here
-                ended.wait(0.004)
-            if last and clock.now() - since >= shortest:  # held until the end of the block
-                held.append(last.held(clock.now() - since))
+        def note(here: _Here | None) -> None:
+            nonlocal since, last
+            now = clock.now()
+            if (here and here.key) != (last and last.key):
+                if last and now - since >= shortest:
+                    held.append(last.held(now - since))
+                since = now
+            last = here
 
-        thread = threading.Thread(target=watch, name="watch", daemon=True)
-        thread.start()
         try:
-            yield held
+            with looking(lambda: note(_held_now(server))):
+                yield held
         finally:
-            ended.set()
-            thread.join()
+            note(None)  # what was held until the end of the block
 
 
 def _functions(module: CodeType) -> dict[str, tuple[bytes, tuple[str, ...], tuple[str, ...]]]:

@@ -41,6 +41,11 @@ class NotYet(Exception):
         super().__init__(words or diagnosis)
         self.verdict = Verdict(NOT_YET, tried=tried, expected=expected, seen=seen, diagnosis=diagnosis)
 
+    def because(self, diagnosis: str) -> "NotYet":
+        """The same with another diagnosis, for a check that knows better what the mistake is."""
+        was = self.verdict
+        return NotYet(tried=was.tried, expected=was.expected, seen=was.seen, diagnosis=diagnosis)
+
     def _render_traceback_(self) -> list[str]:
         return ["NotYet: the card above says why."]
 

@@ -116,9 +116,7 @@ class _Jobs:
                 except NotYet as error:
                     if not self._limited_from_the_start():
                         raise
-                    raise Probe(error.verdict.tried, error.verdict.expected).saw(
-                        error.verdict.seen, LIMIT_TOO_EARLY
-                    ) from error
+                    raise error.because(LIMIT_TOO_EARLY) from error
             return await self.stopping(server)
 
     async def before_the_stop(self, server: LiveServer) -> None:

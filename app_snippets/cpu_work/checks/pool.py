@@ -262,7 +262,7 @@ def _unpicklable(error: NotYet, sent: list[Callable[..., Any]]) -> NotYet:
             "What is sent to a worker is pickled, and something here cannot be: a request, a pool, a lock or a "
             "connection stays in its process. Send count_primes and plain numbers."
         )
-    return Probe(verdict.tried, verdict.expected).saw(verdict.seen, why)
+    return error.because(why)
 
 
 async def _require_none_left(started: Started, workers: set[int]) -> None:

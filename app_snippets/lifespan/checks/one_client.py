@@ -106,10 +106,9 @@ async def _loaded(answer: Answer) -> None:
     except NotYet as error:
         if "FastAPIError" not in error.verdict.seen or "Request[" not in answer.source:
             raise
-        raise Probe(error.verdict.tried, error.verdict.expected).saw(
-            error.verdict.seen,
+        raise error.because(
             "FastAPI knows `Request`, and takes `Request[State]` for the type of a field in the request. Annotate the "
-            "parameter with plain `Request`; the type of the client is what get_client returns.",
+            "parameter with plain `Request`; the type of the client is what get_client returns."
         ) from None
 
 

@@ -128,10 +128,9 @@ async def _loaded(answer: Answer) -> FastAPI:
     except NotYet as error:
         if "NoEventLoopError" not in error.verdict.seen:
             raise
-        raise Probe("to run your cell by itself, as a file would be run", "a cell that defines `app`").saw(
-            error.verdict.seen,
+        raise error.because(
             "The common limiter belongs to a running event loop, and while the file is imported there is none. In the "
-            "lifespan there is. But a larger common pool is still common: give quotes their own.",
+            "lifespan there is. But a larger common pool is still common: give quotes their own."
         ) from None
     if not isinstance(app, FastAPI):
         raise Probe("to use your `app`", "the object that FastAPI() made").saw(
