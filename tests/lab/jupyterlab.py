@@ -18,7 +18,7 @@ from workbench import course
 from workbench.build.kernels import TRANSPORT
 
 ARTIFACTS = course.ROOT / "test-artifacts"
-START = 180  # seconds that JupyterLab gets to start: only what hangs takes so long
+PATIENCE = 180  # seconds that JupyterLab and its pages get for each thing: only what hangs takes so long
 LOOK = 200  # milliseconds between two looks at a page: without it there is one for each frame that is drawn
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -69,7 +69,7 @@ def start_lab(folder: Path, runtime: Path, *options: str) -> tuple["subprocess.P
     ]
     with (folder / "jupyterlab.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    deadline = time.monotonic() + START
+    deadline = time.monotonic() + PATIENCE
     while True:
         with contextlib.suppress(OSError, ValueError):
             told = json.loads((runtime / f"jpserver-{process.pid}.json").read_text())
@@ -89,8 +89,8 @@ class Opened:
     page: Page
     hosts: set[str]
 
-    def run_all(self, timeout: float = 120) -> None:
-        """Run > Run All Cells, and wait until no prompt is left running, or a cell has failed. Seconds."""
+    def run_all(self) -> None:
+        """Run > Run All Cells, and wait until no prompt is left running, or a cell has failed."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.page.wait_for_function(
             """() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')];
@@ -98,7 +98,7 @@ class Opened:
                        const failed = cell => cell.outputs?.some(one => one.output_type === "error");
                        if (model.cells.some(failed)) return true;
                        return prompts.length && prompts.every(one => /\\[\\d+\\]/.test(one.textContent)); }""",
-            timeout=timeout * 1000,
+            timeout=1000 * PATIENCE,
             polling=LOOK,
         )
 
@@ -117,7 +117,7 @@ class Opened:
             """count => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]
                         .filter(one => /\\[\\d+\\]/.test(one.textContent)).length === count""",
             arg=len(cells),
-            timeout=60_000,
+            timeout=1000 * PATIENCE,
             polling=LOOK,
         )
 
@@ -176,7 +176,7 @@ def open_notebook(browser: Browser, lab: Lab, name: str) -> Opened:
                      return panel?.context?.path === path
                          && session?.session?.kernel && session.kernelDisplayStatus === 'idle'; }""",
         arg=path,
-        timeout=60_000,
+        timeout=1000 * PATIENCE,
         polling=LOOK,
     )
     opened.page.evaluate("window.jupyterapp.shell.collapseLeft()")

@@ -6,7 +6,7 @@ from itertools import groupby
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.lab.jupyterlab import ARTIFACTS, Lab, Opened, open_notebook
+from tests.lab.jupyterlab import ARTIFACTS, PATIENCE, Lab, Opened, open_notebook
 from workbench import course
 
 pytestmark = pytest.mark.browser
@@ -43,12 +43,12 @@ def test_documentation(run: Run) -> None:
         "server = serve(app)\npage(server, '/docs', height=600)",
     )
     docs = opened.page.frame_locator("iframe.workbench-page")
-    expect(docs.get_by_text("Shown offline")).to_be_visible(timeout=20_000)
+    expect(docs.get_by_text("Shown offline")).to_be_visible(timeout=1000 * PATIENCE)
     docs.get_by_text("/figures").first.click()
     docs.get_by_role("button", name="Try it out").click()
     docs.get_by_role("button", name="Execute").click()
     expect(docs.locator(".live-responses-table tr.response .response-col_status")).to_contain_text(
-        "200", timeout=20_000
+        "200", timeout=1000 * PATIENCE
     )
     _keep(opened, "docs")
 
@@ -62,9 +62,9 @@ def test_a_progress_bar_that_is_cut_off_resumes_without_loss(run: Run) -> None:
                           .observe(state, {childList: true}); }"""
     )
     shown.locator("#start").click()
-    expect(shown.locator("#events li").first).to_be_attached(timeout=20_000)
+    expect(shown.locator("#events li").first).to_be_attached(timeout=1000 * PATIENCE)
     shown.locator("#cut").click()
-    expect(shown.locator("#state")).to_have_text("done", timeout=30_000)
+    expect(shown.locator("#state")).to_have_text("done", timeout=1000 * PATIENCE)
     states = shown.locator("#state").evaluate("() => window.states")
     assert [state for state, _ in groupby(states)] == ["running", "cut off, connecting again", "running", "done"]
     numbers = [one.get_attribute("data-id") for one in shown.locator("#events li").all()]
@@ -79,7 +79,7 @@ def test_a_chat_keeps_to_its_rooms(run: Run) -> None:
     opened = run("server = serve('app_snippets.websockets.chat:app')", pages)
     ada, bob, cyd = (opened.page.frame_locator("iframe.workbench-page").nth(number) for number in range(3))
     for window, (room, _) in zip((ada, bob, cyd), windows, strict=True):
-        expect(window.locator("#state")).to_have_text(f"in room {room}", timeout=20_000)
+        expect(window.locator("#state")).to_have_text(f"in room {room}", timeout=1000 * PATIENCE)
     for window, text in ((ada, "Hello <b>Bob</b>"), (cyd, "Anyone?"), (bob, "Hello Ada")):
         window.locator("#text").fill(text)
         window.locator("#text").press("Enter")
