@@ -27,7 +27,7 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "endless loop in a handler": (
         APP,
         "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/ping')\nasync def ping():\n    while True: pass",
-        "never ends|gave no answer|does not answer",
+        "never gives it back: it is at line 6, `while True: pass`",
     ),
     "endless loop in a dunder": (
         FUNCTION,
@@ -48,12 +48,13 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "time.sleep(600) at import": (FUNCTION, "import time\ntime.sleep(600)", "`time.sleep(600)`"),
     "asyncio.sleep(600)": (FUNCTION, "import asyncio\n" + BURST + "await asyncio.sleep(600)", "in time"),
     "sys.exit() at import": (FUNCTION, "import sys\nsys.exit()", "calls exit()"),
-    "sys.exit() in the function": (FUNCTION, "import sys\n" + BURST + "sys.exit(1)", "raised SystemExit: 1"),
+    "sys.exit() in the function": (FUNCTION, "import sys\n" + BURST + "sys.exit(1)", "exit(), at line 4, `sys.exit"),
+    "SystemExit in the function": (FUNCTION, BURST + "raise SystemExit(2)", "SystemExit: 2. That ends the whole pro"),
     "sys.exit() in a handler": (
         APP,
         "import sys\nfrom fastapi import FastAPI\napp = FastAPI()\n"
         "@app.get('/ping')\nasync def ping(): pass\n@app.get('/orders')\nasync def orders(): sys.exit(1)",
-        "SystemExit",
+        "Your code calls exit(), at line 8",
     ),
     "os._exit at import": (FUNCTION, "import os\nos._exit(0)", "ended the Python process"),
     "os._exit in the function": (FUNCTION, "import os\n" + BURST + "os._exit(3)", "ended the Python process"),
@@ -61,7 +62,42 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "a crash in C": (FUNCTION, "import ctypes\nctypes.string_at(0)", "ended the Python process"),
     "endless recursion": (FUNCTION, BURST + "return await burst(url, n)", "RecursionError"),
     "much memory": (FUNCTION, BURST + "return bytearray(64 << 30)", "MemoryError"),
-    "one call that never returns": (FUNCTION, "10 ** 10 ** 9", "for ever inside one call|did not come back"),
+    "one call that never returns": (FUNCTION, "10 ** 10 ** 9", "for ever inside one call, at line 2, `10 ** 10"),
+    "a wait that never ends, in a handler": (
+        APP,
+        "import asyncio\nfrom fastapi import FastAPI\napp = FastAPI()\n@app.get('/ping')\nasync def ping(): pass\n"
+        "async def wait(): await asyncio.Event().wait()\n@app.get('/orders')\nasync def orders(): await wait()",
+        "still waiting at line 7, `async def wait(): await asyncio.Event().wait()`",
+    ),
+    "a wait that never ends, in a generator": (
+        FUNCTION,
+        "import asyncio\nasync def times():\n    yield 1\n    await asyncio.Event().wait()\n"
+        + BURST + "return [one async for one in times()]",
+        "still waiting at line 5, `await asyncio.Event().wait()`",
+    ),
+    "a process that never ends": (
+        FUNCTION,
+        "import asyncio, concurrent.futures, time\n" + BURST
+        + "with concurrent.futures.ProcessPoolExecutor(1) as pool:\n"
+        "        return await asyncio.get_running_loop().run_in_executor(pool, time.sleep, 600)",
+        "`return await asyncio.get_running_loop()",
+    ),
+    "the same path twice": (
+        APP,
+        "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/ping')\ndef ping(): pass\n"
+        "@app.get('/orders')\ndef old(): return 1\n@app.get('/orders')\ndef new(): return {}",
+        "`GET /orders` is declared twice: for `old` at line 6, and for `new` at line 8",
+    ),
+    "what was given is changed": (
+        APP,
+        course.starter_cell(APP).partition("\n")[2].replace("time.sleep(0.2)", "time.sleep(0.3)"),
+        "Besides, not as given any more: `look_up`.",
+    ),
+    "a task that dies": (
+        "blocking_and_waiting/lag",
+        course.answer_cell("blocking_and_waiting/lag").partition("\n")[2].replace("longest = max", "longest = n + max"),
+        "The task of `watch` died: it ended with NameError: name 'n",
+    ),
     "an error at import": (FUNCTION, "import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
     "an exception at import": (FUNCTION, "1 / 0", "ZeroDivisionError"),
     "a syntax error": (FUNCTION, "def burst(:", "Python cannot read the cell"),
@@ -81,7 +117,8 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "a coroutine is returned": (FUNCTION, "async def g(): ...\n" + BURST + "return [g()] * n", "not the latencies"),
     "a notebook command": (FUNCTION, "%timeit 1\nburst = 1", "A notebook command"),
     "a shell command": (FUNCTION, "x = 1\n!ls\nburst = 1", "A notebook command"),
-    "asks the keyboard": (FUNCTION, BURST + "return input()", "input() cannot be used"),
+    "asks the keyboard": (FUNCTION, BURST + "return input()", "asks the keyboard, at line 3, `return input()`"),
+    "a message without end": (FUNCTION, BURST + "raise ValueError('y' * 1_000_000)", "y …"),
     "a lifespan that raises": (
         APP,
         "from fastapi import FastAPI\ndef lifespan(app): raise OSError('no disk')\napp = FastAPI(lifespan=lifespan)",
@@ -92,7 +129,7 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
         "import asyncio\nfrom contextlib import asynccontextmanager\nfrom fastapi import FastAPI\n"
         "@asynccontextmanager\nasync def lifespan(app):\n    await asyncio.sleep(600)\n    yield\n"
         "app = FastAPI(lifespan=lifespan)",
-        "has not reached `yield`",
+        "has not reached `yield`. After two seconds it is still waiting at line 7, `await asyncio.sleep(600)`",
     ),
     "a flood of tasks": (
         FUNCTION,
@@ -146,6 +183,21 @@ def test_one_sentence_in_time(name: str) -> None:
     assert seconds < 3 * find_exercise(exercise).deadline + 30, said  # by the judge's clock it is the deadline at most
 
 
+ENDLESS = [
+    name
+    for name in HOSTILE
+    if name.startswith(("endless loop", "deadlock on a thread", "time.sleep", "a wait that never ends, in a handler"))
+]
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_what_never_ends_is_told_before_the_deadline(name: str) -> None:
+    exercise, cell, _ = HOSTILE[name]
+    verdict, _ = judged(exercise, cell)
+    assert "line " in verdict.seen
+    assert verdict.tried != "to come to a verdict"
+
+
 def test_nothing_is_left_running() -> None:
     judged(*HOSTILE["processes of its own"][:2])
     left = [
@@ -186,3 +238,8 @@ def test_what_the_answer_prints_is_shown_with_the_verdict() -> None:
     verdict, _ = judged(FUNCTION, BURST + "print('at', n)\n    return 'fast'")
     assert verdict.printed == "at 8"
     assert "printed   at 8" in in_words(find_exercise(FUNCTION), verdict)
+
+
+def test_a_long_line_that_the_answer_prints_is_cut() -> None:
+    verdict, _ = judged(FUNCTION, BURST + "print('x' * 1_000_000)\n    return 'fast'")
+    assert verdict.printed == "x" * 200 + " …"

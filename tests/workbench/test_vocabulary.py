@@ -3,11 +3,14 @@
 import ast
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
 from workbench.around import Reply, ask, upstream
 from workbench.judge import NOT_YET, Probe, calls, functions, held_at, looking, nodes
+from workbench.judge.cell import frames_of
+from workbench.judge.source import changed_parts
 from workbench.server import serve
 
 SOURCE = """
@@ -75,3 +78,29 @@ async def test_an_answer_that_is_not_json_is_text() -> None:
     assert (call.parsed, call.text) == (None, "Internal Server Error")
     assert len(server.errors) == 1
     assert "LookupError: on purpose" in server.errors[0]
+
+
+async def test_the_frames_in_which_a_coroutine_waits() -> None:
+    async def inner() -> int:
+        await asyncio.Event().wait()
+        return 1
+
+    async def steps() -> AsyncIterator[int]:
+        yield await inner()
+
+    async def outer() -> None:
+        async for _ in steps():
+            pass
+
+    task = asyncio.create_task(outer())
+    await asyncio.sleep(0)
+    assert [frame.f_code.co_name for frame in frames_of(task.get_coro())] == ["outer", "steps", "inner", "wait"]
+    task.cancel()
+
+
+def test_what_was_given_and_is_changed() -> None:
+    starter = "LIMIT = 3\n\ndef given(): return LIMIT\n\ndef yours(): ..."
+    answer = starter.replace("...", "return 1")
+    assert changed_parts(starter, answer, answer.replace("return LIMIT", "return LIMIT  # as it was")) == []
+    assert changed_parts(starter, answer, answer.replace("LIMIT = 3", "LIMIT = 4")) == ["LIMIT"]
+    assert changed_parts(starter, answer, "LIMIT = 3\n\nasync def given(): return LIMIT") == ["given"]

@@ -12,15 +12,29 @@ from dataclasses import dataclass
 from types import CodeType, ModuleType
 from typing import Any
 
+import httpx
+
 from workbench import clock, course
 from workbench.clock import until
-from workbench.judge.cell import FILE, code_of, innermost, looking, place_in_words, where_it_is
+from workbench.judge.causes import FOR_EVER, importing, or_held_for_ever, unheard
+from workbench.judge.cell import (
+    FILE,
+    code_of,
+    frames_of_the_cell,
+    innermost,
+    looking,
+    loops_of_calls,
+    place_in_words,
+    where_it_is,
+)
 from workbench.judge.exercise import Exercise, NotYet, Probe, quoted
 from workbench.server.asgi import ServeError
 from workbench.server.live import LiveServer, serve
 
 MODULE = "answer"
-TIME_TO_LOAD = 4.0  # seconds that the cell gets to run
+TIME_TO_LOAD = 4.0  # seconds that the cell gets to run, with all that it imports
+PATIENCE = 3.0  # seconds that a client of the answer's server waits, unless a check says otherwise
+TURN = 0.05  # seconds between two turns that a loop must have
 
 
 class TookTooLong(Exception):
@@ -52,7 +66,8 @@ class Answer:
     def __init__(self, exercise: Exercise, source: str) -> None:
         self.exercise = exercise
         self.source = source
-        self._module: ModuleType | None = None
+        self.module: ModuleType | None = None  # once it is loaded
+        self.lost: list[BaseException] = []  # exceptions of tasks that nobody awaited, once their loop has ended
 
     async def load(self) -> Any:
         """Run the cell, the first time, and return what it binds to the name that the exercise asks for.
@@ -60,13 +75,13 @@ class Answer:
         A check may set up what the cell needs before. Raises NotYet when the cell cannot be used, TookTooLong
         when it does not come to its end.
         """
-        if self._module is None:
-            self._module = await self.run(lambda: load_cell(self.source, self.exercise), timeout=TIME_TO_LOAD)
-        return getattr(self._module, self.exercise.asks_for)
+        if self.module is None:
+            self.module = await self.run(lambda: load_cell(self.source, self.exercise), timeout=TIME_TO_LOAD)
+        return getattr(self.module, self.exercise.asks_for)
 
     def __getitem__(self, name: str) -> Any:
         """What else the cell binds, after `load`. None where it does not."""
-        return getattr(self._module, name, None)
+        return getattr(self.module, name, None)
 
     def changed(self, function: str) -> bool:
         """Whether a function of the cell does something else than the starter's, comments and layout aside."""
@@ -85,15 +100,30 @@ class Answer:
             server = await starting
         except ServeError as error:
             line = innermost(error.__cause__.__traceback__) if error.__cause__ else None
-            holding = f" Then {where}, and what holds the loop keeps the server from starting." if where else ""
+            why = ""
+            if "running" in where:
+                why = f" After two seconds {where}, and what holds the loop keeps the server from starting."
+            elif where:
+                why = f" After two seconds {where}, and a server starts only when what is awaited there has ended."
             raise Probe("to start a server with your app", "an app that starts").saw(
-                place_in_words(line) or where or "no server", f"{error}{holding}"
+                place_in_words(line) or where or "no server", f"{error}{why}"
             ) from error
+        server.patience = PATIENCE
         try:
             yield server
+        except NotYet as refused:
+            raise await or_held_for_ever(refused, server) from None
+        except httpx.TimeoutException as error:
+            path, where = error.request.url.path, where_it_is()
+            unanswered = Probe(f"`{error.request.method} {path}`", "an answer").saw(
+                f"none: {where}", f"`{path}` gives no answer: {where}. What is waited for there does not come."
+            )
+            raise await or_held_for_ever(unanswered, server) from None
         finally:
+            self.lost += unheard()  # before the lifespan cancels a task that has died: then it counts as heard
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(server.stop)
+            self.lost += server.lost
 
     async def call(self, *args: Any, timeout: float) -> Any:
         """Call the answer's function as `run` does, and return what it returns."""
@@ -103,12 +133,33 @@ class Answer:
     async def run(self, work: Callable[[], Any], *, timeout: float) -> Any:
         """Call `work` in a thread and a loop of its own; await what it returns, where that can be awaited.
 
-        Raises TookTooLong after `timeout` seconds, else what the work raised.
+        Raises TookTooLong after `timeout` seconds, or when code of the cell does not give its thread or its loop
+        back for FOR_EVER; else what the work raised.
         """
         outcome: list[tuple[bool, Any]] = []
+        turn = clock.now()
 
         async def awaited(value: Any) -> Any:
-            return await value
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(self._note_lost)
+            loops_of_calls.add(loop)
+
+            def take_turns() -> None:
+                nonlocal turn
+                turn = clock.now()
+                loop.call_later(TURN, take_turns)
+
+            take_turns()
+            try:
+                return await value
+            finally:
+                loops_of_calls.discard(loop)
+
+        def ended_or_never_ends() -> bool:
+            nonlocal turn
+            if not frames_of_the_cell(thread.ident) or importing(thread.ident):
+                turn = clock.now()
+            return not thread.is_alive() or clock.now() - turn > FOR_EVER
 
         def thread_main() -> None:
             try:
@@ -119,13 +170,18 @@ class Answer:
 
         thread = threading.Thread(target=thread_main, name="call", daemon=True)
         thread.start()
-        await until(lambda: not thread.is_alive(), timeout)
+        await until(ended_or_never_ends, timeout)
         if not outcome:
             raise TookTooLong(where_it_is())
         good, value = outcome[0]
         if not good:
             raise value
         return value
+
+    def _note_lost(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "never retrieved" in context["message"] and (error := context.get("exception")):
+            self.lost.append(error)
+        loop.default_exception_handler(context)
 
     @contextlib.contextmanager
     def watched(self, server: LiveServer, *, shortest: float = 0.04) -> Iterator[list[Held]]:

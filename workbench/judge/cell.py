@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
+import inspect
 import linecache
+import multiprocessing
 import sys
 import threading
 import traceback
@@ -14,6 +17,9 @@ from workbench.server.live import LiveServer, running
 
 FILE = "your cell"  # the answer's file name in tracebacks
 LOOK = 0.004  # seconds between two looks
+SHOWN = 100  # characters of a line of source
+
+loops_of_calls: "set[asyncio.AbstractEventLoop]" = set()  # those in which the answer's own functions run
 
 T = TypeVar("T")
 
@@ -84,12 +90,35 @@ def where_it_is() -> str:
             if frame.f_code.co_name != "<module>":
                 return f"it is still running {place_in_words(frame.f_lineno)}"
             return f"the cell itself is still running {place_in_words(frame.f_lineno)}"
-    for server in running():
-        for task in asyncio.all_tasks(server.loop) if server.loop else ():
-            for waiting in reversed(task.get_stack()):
-                if waiting.f_code.co_filename == FILE:
-                    return f"it is still waiting at {place_in_words(waiting.f_lineno)}"
+    for task in _tasks():
+        lines = [frame.f_lineno for frame in frames_of(task.get_coro()) if frame.f_code.co_filename == FILE]
+        if lines:
+            return f"it is still waiting at {place_in_words(lines[-1])}"
+    if any(not child.daemon for child in multiprocessing.active_children()):
+        return "it waits for a process that it started, which is still at work"
     return "it is busy in what it called or started"
+
+
+def _tasks() -> "list[asyncio.Task[Any]]":
+    """The tasks of all loops in which the cell may wait: those that the bench waits for before those of the cell."""
+    loops = [*loops_of_calls, *(server.loop for server in running() if server.loop)]
+    tasks = [task for loop in loops for task in asyncio.all_tasks(loop)]
+    return sorted(tasks, key=lambda task: getattr(code_of(task), "co_filename", "") == FILE)
+
+
+def frames_of(coroutine: Any) -> list[FrameType]:
+    """The frames in which a coroutine waits, the outermost first."""
+    found = []
+    while coroutine is not None:
+        for kind in ("cr", "ag", "gi"):
+            frame = getattr(coroutine, f"{kind}_frame", None)
+            if frame is not None:
+                found.append(frame)
+                coroutine = getattr(coroutine, f"{kind}_await" if kind != "gi" else "gi_yieldfrom")
+                break
+        else:  # a step of an asynchronous generator does not say of which one, but it refers to it
+            coroutine = next((one for one in gc.get_referents(coroutine) if inspect.isasyncgen(one)), None)
+    return found
 
 
 def innermost(trace: TracebackType | None) -> int | None:
@@ -98,6 +127,14 @@ def innermost(trace: TracebackType | None) -> int | None:
     return lines[-1] if lines else None
 
 
+def outermost(trace: TracebackType | None) -> str:
+    """The name of the function of the cell in which a traceback begins, "" where it is in none."""
+    return next((one.f_code.co_name for one, _ in traceback.walk_tb(trace) if one.f_code.co_filename == FILE), "")
+
+
 def place_in_words(line: int | None) -> str:
     """A line of the cell, with its source."""
-    return f"line {line}, `{linecache.getline(FILE, line).strip()}`" if line else ""
+    if not line:
+        return ""
+    source = linecache.getline(FILE, line).strip()
+    return f"line {line}, `{source if len(source) <= SHOWN else f'{source[:SHOWN]} …'}`"

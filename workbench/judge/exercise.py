@@ -10,6 +10,7 @@ Check = Callable[[Any], Awaitable[str]]  # of an Answer, which is one floor up
 
 NOT_ATTEMPTED, NOT_YET, PASSED = "not attempted", "not yet", "passed"
 FORKSERVER_FOLDER = "WORKBENCH_FORKSERVER_FOLDER"  # a variable of the environment: where its temporary files are
+THREADS = "threads.txt"  # in the folder of a judging process: where its threads were when it fell silent
 MARKS = {NOT_ATTEMPTED: "○", NOT_YET: "✘", PASSED: "✔"}
 
 

@@ -5,8 +5,8 @@ learner's cell, sends a `Verdict` back and exits.
 """
 
 import asyncio
-import builtins
 import contextlib
+import faulthandler
 import io
 import multiprocessing
 import os
@@ -16,33 +16,45 @@ import threading
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import ModuleType
 
 from workbench import clock
 from workbench.judge.answer import Answer, TookTooLong
+from workbench.judge.causes import (
+    ends_the_program,
+    held_for_ever,
+    note_what_ends_the_process,
+    short,
+    told,
+)
 from workbench.judge.cell import innermost, place_in_words, where_it_is
-from workbench.judge.exercise import NOT_YET, PASSED, Exercise, NotYet, Verdict, find_exercise
+from workbench.judge.exercise import NOT_YET, PASSED, THREADS, Exercise, NotYet, Verdict, find_exercise
 from workbench.server.live import running
 
 PRINTED_LINES = 8
+PRINTED_COLUMNS = 200
 SIGN = 0.25  # seconds between two signs of life
+SILENCE = 2.0  # seconds without one, after which it is written down where the threads are
 MEMORY = 4 << 30  # bytes that an answer may map, where the platform can limit it
 
 
 def judge(connection: Connection, name: str, source: str, folder: str) -> None:
     """Judge `source` as the answer to the exercise `name`, send the Verdict through `connection`, exit.
 
-    Until then a sign of life, None, goes through it every SIGN seconds. What the answer leaves in temporary files
-    goes into `folder`.
+    Until then a sign of life, None, goes through it every SIGN seconds. Where there is none for SILENCE, what each
+    thread does is written into `folder`, and so goes what the answer leaves in temporary files.
     """
     exercise = find_exercise(name)
+    threads = (Path(folder) / THREADS).open("w")
     printed = _isolate(folder)
     clock.stand_still_with_the_machine()
     once = threading.Lock()
 
     def send(verdict: Verdict) -> None:
         once.acquire()  # and never released: the first verdict is the last word
-        last = "\n".join(printed.getvalue().splitlines()[-PRINTED_LINES:])
+        lines = printed.getvalue().splitlines()[-PRINTED_LINES:]
+        last = "\n".join(one if len(one) <= PRINTED_COLUMNS else f"{one[:PRINTED_COLUMNS]} …" for one in lines)
         connection.send(replace(verdict, printed=last))
         connection.close()
         os._exit(0)
@@ -52,6 +64,9 @@ def judge(connection: Connection, name: str, source: str, folder: str) -> None:
         while clock.now() < deadline:
             with once:
                 connection.send(None)
+            faulthandler.dump_traceback_later(SILENCE, file=threads)
+            for refused in held_for_ever():
+                send(refused.verdict)
             clock.sleep(SIGN)
         where = where_it_is()
         send(
@@ -66,13 +81,15 @@ def judge(connection: Connection, name: str, source: str, folder: str) -> None:
         )
 
     threading.Thread(target=until_the_deadline, name="deadline", daemon=True).start()
-    send(_verdict(exercise, source))
+    answer = Answer(exercise, source)
+    verdict = _verdict(exercise, answer)
+    send(verdict if verdict.state == PASSED else told(verdict, name, source, answer.module, answer.lost))
 
 
-def _verdict(exercise: Exercise, source: str) -> Verdict:
+def _verdict(exercise: Exercise, answer: Answer) -> Verdict:
     try:
         try:
-            return Verdict(PASSED, summary=asyncio.run(_run_check(exercise, Answer(exercise, source))))
+            return Verdict(PASSED, summary=asyncio.run(_run_check(exercise, answer)))
         except TookTooLong as error:
             raise NotYet(
                 tried=f"your `{exercise.asks_for}`",
@@ -84,13 +101,15 @@ def _verdict(exercise: Exercise, source: str) -> Verdict:
         return error.verdict
     except BaseException as error:
         line = innermost(error.__traceback__)
-        lines = f"{type(error).__name__}: {error}".rstrip(": ")
+        lines = short(f"{type(error).__name__}: {error}".rstrip(": "))
         return Verdict(
             NOT_YET,
             tried=f"`{exercise.asks_for}`",
             expected="no exception",
             seen=f"{lines}, {place_in_words(line)}".rstrip(", "),
-            diagnosis=f"Your code raised {lines}.",
+            diagnosis=ends_the_program(f"raised {lines}")
+            if isinstance(error, SystemExit)
+            else f"Your code raised {lines}.",
         )
 
 
@@ -150,9 +169,5 @@ def _isolate(folder: str) -> io.StringIO:
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     printed = io.StringIO()
     sys.stdout = sys.stderr = printed
-    builtins.input = _no_input
+    note_what_ends_the_process()
     return printed
-
-
-def _no_input(prompt: object = "") -> str:
-    raise RuntimeError("an answer is judged without a keyboard: input() cannot be used")

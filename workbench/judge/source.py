@@ -22,3 +22,22 @@ def functions(tree: Tree) -> list[Function]:
 def calls(tree: Tree, name: str) -> list[ast.Call]:
     """The calls of a function or method of that name."""
     return [one for one in nodes(tree, ast.Call) if ast.unparse(one.func).rpartition(".")[2] == name]
+
+
+def changed_parts(starter: str, answer: str, mine: str) -> list[str]:
+    """The names of the functions, classes and constants that starter and answer share, and that are not so in mine."""
+    of_starter, of_answer, of_mine = map(_parts, (starter, answer, mine))
+    given = {name: shape for name, shape in of_starter.items() if of_answer.get(name) == shape}
+    return [name for name, shape in given.items() if of_mine.get(name) != shape]
+
+
+def _parts(source: str) -> dict[str, str]:
+    """What a module defines at its top level, by name: what it is like, apart from comments and layout."""
+    found = {}
+    for node in ast.parse(source).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found[name] = ast.dump(node)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                found[name] = ast.dump(node)
+    return found

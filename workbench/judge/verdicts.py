@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import linecache
 import multiprocessing
 import multiprocessing.util
 import os
+import re
 import signal
 import tempfile
 import threading
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from workbench import course
-from workbench.judge.exercise import FORKSERVER_FOLDER, NOT_YET, Exercise, Verdict
+from workbench.judge.cell import FILE, place_in_words
+from workbench.judge.exercise import FORKSERVER_FOLDER, NOT_YET, THREADS, Exercise, Verdict
 
 PATIENCE = 3.0  # seconds without a sign of life after which the judging process is ended
 
@@ -58,12 +62,14 @@ async def verdict_on(exercise: Exercise, source: str) -> Verdict:
             if received is not None:
                 return received
         if not ready:
+            place = _where_it_was(folder.name, source)
             return Verdict(
                 NOT_YET,
                 tried="to come to a verdict",
                 expected=f"one within {exercise.deadline:g} seconds",
-                seen="no sign of life from the process that ran your code",
-                diagnosis="Your code never gave the processor back: something in it runs for ever inside one call.",
+                seen=f"no sign of life from the process that ran your code{place and f', {place}'}",
+                diagnosis="Your code never gave the processor back: something in it runs for ever inside one call"
+                f"{place and f', at {place}'}.",
             )
         process.join(1)
         return Verdict(
@@ -78,6 +84,13 @@ async def verdict_on(exercise: Exercise, source: str) -> Verdict:
         _end(process)
         ours.close()
         folder.cleanup()
+
+
+def _where_it_was(folder: str, source: str) -> str:
+    """The line of the cell that the judging process wrote down last, in words, "" for none."""
+    lines = re.findall(rf'File "{FILE}", line (\d+)', (Path(folder) / THREADS).read_text(errors="replace"))
+    linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
+    return place_in_words(int(lines[0])) if lines else ""
 
 
 def _judge(*args: Any) -> None:

@@ -50,12 +50,14 @@ class LiveServer:
     """A running server. Made by `serve`; `stop()` or the end of a `with` block ends it.
 
     Attributes: `url` ("http://127.0.0.1:port"), `ws_url`, `port`, `record` (what the server saw),
-    `logs` (its log lines, never printed), `lost` (exceptions of tasks that nobody awaited).
+    `logs` (its log lines, never printed), `lost` (exceptions of tasks that nobody awaited), `patience` (seconds
+    that its clients wait for an answer).
     """
 
     def __init__(self, app: Any, *, name: str, port: int, grace: float, debug: bool) -> None:
         self.name = name
         self.grace = grace
+        self.patience = 10.0
         self.record = Record()
         self.logs: deque[str] = deque(maxlen=LOG_LINES)
         self.lost: list[BaseException] = []
@@ -104,6 +106,11 @@ class LiveServer:
         return self._thread.is_alive()
 
     @property
+    def started(self) -> bool:
+        """Whether its app has started, and it takes requests."""
+        return self._uvicorn is not None and self._uvicorn.started
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The server's own event loop, to look at. Nothing of the notebook's loop may be used in it."""
         return self._loop
@@ -119,7 +126,7 @@ class LiveServer:
             "base_url": self.url,
             "trust_env": False,  # a proxy from the environment must not get between us and loopback
             "verify": False,  # no TLS on loopback, so do not pay for loading certificates
-            "timeout": 10,
+            "timeout": self.patience,
         }
         return httpx.AsyncClient(**(defaults | options))
 
@@ -176,13 +183,14 @@ class LiveServer:
         if not settled:
             self.stop()
             raise ServeError(f"The app did not start within {timeout:g} seconds: its lifespan has not reached `yield`.")
-        if self._uvicorn is None or not self._uvicorn.started:
+        if not self.started:
             self._thread.join()
             cause = self._lifespan_error or self.crash
             if isinstance(cause, SystemExit) and self._lifespan_error is None:
                 raise ServeError("The app did not start. The server said: " + " | ".join(self.logs)) from cause
             said = f"{type(cause).__name__}: {cause}".rstrip(": ")
             raise ServeError(f"The app did not start: its lifespan raised {said}") from cause
+        assert self._uvicorn is not None
         self.port = self._uvicorn.servers[0].sockets[0].getsockname()[1]
 
     def _settles(self, timeout: float) -> bool:
@@ -295,7 +303,7 @@ _running: dict[str, LiveServer] = {}
 
 
 def running() -> list[LiveServer]:
-    """The servers that were started with `serve` and not stopped."""
+    """The servers that were started with `serve` and not stopped, one that is still starting among them."""
     return list(_running.values())
 
 
@@ -330,8 +338,12 @@ def serve(
     logs.install()
     let_end_quietly(HandlerEnded)
     server = LiveServer(app, name=name, port=port, grace=grace, debug=debug)
-    server.start(start_timeout)
     _running[name] = server
+    try:
+        server.start(start_timeout)
+    except BaseException:
+        _running.pop(name, None)
+        raise
     return server
 
 
