@@ -82,6 +82,13 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
         "        return await asyncio.get_running_loop().run_in_executor(pool, time.sleep, 600)",
         "`return await asyncio.get_running_loop()",
     ),
+    "a stream that never ends": (
+        "streaming/json_lines",
+        course.answer_cell("streaming/json_lines").partition("\n")[2].replace(
+            "        yield Reading(**row)", "        while True:\n            yield Reading(**row)"
+        ),
+        "`/readings` never ends: it is still running line 3|never ends: what it yields comes from line 36",
+    ),
     "the same path twice": (
         APP,
         "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/ping')\ndef ping(): pass\n"

@@ -21,12 +21,20 @@ from fastapi import FastAPI
 
 from workbench import clock, course
 from workbench.clock import until
-from workbench.judge.cell import FILE, frames_of_the_cell, innermost, outermost, place_in_words
+from workbench.judge.cell import (
+    FILE,
+    frames_of_the_cell,
+    innermost,
+    outermost,
+    place_in_words,
+    where_it_is,
+)
 from workbench.judge.exercise import NotYet, Probe, Verdict
 from workbench.judge.source import changed_parts
 from workbench.server.live import LiveServer, running
 
 FOR_EVER = 2.0  # seconds for which a line of the cell holds a loop, and is told to hold it for ever
+ENDLESS = 10_000  # parts of one answer: no stream of the course has so many
 LONGEST = 400  # characters of what is shown in one place
 
 _ends: list[str] = []  # in words, of each call that ends the process or asks the keyboard
@@ -160,8 +168,8 @@ def _is_a_slip(error: BaseException, line: int) -> bool:
 _holding: dict[str, tuple[str, float]] = {}  # by the server's name: the task that holds its loop, and since when
 
 
-def held_for_ever() -> Iterator[NotYet]:
-    """A refusal for each server whose loop a line of the cell has held for FOR_EVER.
+def never_ends() -> Iterator[NotYet]:
+    """A refusal for each server whose loop a line of the cell has held for FOR_EVER, and for each endless stream.
 
     Only what somebody looks at again and again is seen to be held: by one task, and not by one after another.
     """
@@ -170,6 +178,13 @@ def held_for_ever() -> Iterator[NotYet]:
             yield Probe("your app, on a server", "a loop that is free again in a moment").saw(
                 f"{place}, for seconds", _never_gives_back(server, place)
             )
+        for request in list(server.record.requests):
+            if request.done is None and request.parts > ENDLESS:
+                yield Probe(f"`{request.method} {request.path}`", "an answer that ends").saw(
+                    f"more than {ENDLESS:,} parts of it, and no end",
+                    f"The answer to `{request.path}` never ends: {where_it_is()}. A loop around a `yield` needs a way "
+                    "out: when what it reads from has ended, so has the stream.",
+                )
 
 
 def _holds(server: LiveServer, seconds: float) -> str:

@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from types import FrameType, TracebackType
+from types import AsyncGeneratorType, FrameType, GeneratorType, TracebackType
 from typing import Any, TypeVar
 
 from workbench.server.live import LiveServer, running
@@ -87,13 +87,14 @@ def where_it_is() -> str:
     """Where the answer's code is now, in words: the line that a thread runs, or at which a task waits."""
     for ident in sys._current_frames():
         for frame in frames_of_the_cell(ident)[:1]:
-            if frame.f_code.co_name != "<module>":
-                return f"it is still running {place_in_words(frame.f_lineno)}"
-            return f"the cell itself is still running {place_in_words(frame.f_lineno)}"
+            who = "the cell itself" if frame.f_code.co_name == "<module>" else "it"
+            return f"{who} is still running {place_in_words(frame.f_lineno)}"
     for task in _tasks():
         lines = [frame.f_lineno for frame in frames_of(task.get_coro()) if frame.f_code.co_filename == FILE]
         if lines:
             return f"it is still waiting at {place_in_words(lines[-1])}"
+    if lines := sorted({frame.f_lineno for frame in _generators()}):
+        return f"what it yields comes from {' and '.join(map(place_in_words, lines[:3]))}"
     if any(not child.daemon for child in multiprocessing.active_children()):
         return "it waits for a process that it started, which is still at work"
     return "it is busy in what it called or started"
@@ -104,6 +105,14 @@ def _tasks() -> "list[asyncio.Task[Any]]":
     loops = [*loops_of_calls, *(server.loop for server in running() if server.loop)]
     tasks = [task for loop in loops for task in asyncio.all_tasks(loop)]
     return sorted(tasks, key=lambda task: getattr(code_of(task), "co_filename", "") == FILE)
+
+
+def _generators() -> list[FrameType]:
+    """The frames of the cell's generators that have begun and not ended."""
+    kinds = {GeneratorType: "gi", AsyncGeneratorType: "ag"}
+    made = [(one, kinds[type(one)]) for one in gc.get_objects() if type(one) in kinds]
+    frames = [getattr(one, f"{kind}_frame") for one, kind in made if getattr(one, f"{kind}_code").co_filename == FILE]
+    return [frame for frame in frames if frame is not None and frame.f_lasti > 0]
 
 
 def frames_of(coroutine: Any) -> list[FrameType]:

@@ -23,7 +23,7 @@ from workbench import clock
 from workbench.judge.answer import Answer, TookTooLong
 from workbench.judge.causes import (
     ends_the_program,
-    held_for_ever,
+    never_ends,
     note_what_ends_the_process,
     short,
     told,
@@ -65,7 +65,7 @@ def judge(connection: Connection, name: str, source: str, folder: str) -> None:
             with once:
                 connection.send(None)
             faulthandler.dump_traceback_later(SILENCE, file=threads)
-            for refused in held_for_ever():
+            for refused in never_ends():
                 send(refused.verdict)
             clock.sleep(SIGN)
         where = where_it_is()

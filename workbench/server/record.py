@@ -37,6 +37,7 @@ class Request:
     status: int | None = None
     cancelled: bool = False
     error: BaseException | None = None
+    parts: int = 0  # of its body that have been sent
 
     @property
     def duration(self) -> float | None:
@@ -124,8 +125,10 @@ def recorded(app: ASGIApp, record: Record) -> ASGIApp:
         async def noting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
-            elif request.first_byte is None and message["type"] == "http.response.body":
-                request.first_byte = clock.now()
+            elif message["type"] == "http.response.body":
+                request.parts += 1
+                if request.first_byte is None:
+                    request.first_byte = clock.now()
             await send(message)
 
         try:
