@@ -232,7 +232,7 @@ def _wants_a_turn(task: "asyncio.Task[Any]") -> bool:
 
 
 def _how_it_ended(task: "asyncio.Task[Any]") -> str:
-    name = f"`{task.get_coro().__name__}`"
+    name = f"`{getattr(task.get_coro(), '__name__', 'the monitor')}`"
     if task.cancelled():
         return (
             f"{name} does not run any more: its task was cancelled while the server still ran. What stands before the "

@@ -39,7 +39,7 @@ async def report(answer: Answer) -> str:
             """Whether so many are there at once, or one has waited for them in vain, which is enough to see it."""
             return service.peak >= MOST or bool(service.finished)
 
-        service.replies["/figures"] = Reply(WAIT, figures, ready=most_came, patience=PATIENCE)
+        service.replies["/figures"] = Reply(WAIT / 2, figures, ready=most_came, patience=PATIENCE)
         os.environ["FIGURES_URL"] = service.url
         async with answer.served() as server:
             service.forget()  # what was asked at the start
