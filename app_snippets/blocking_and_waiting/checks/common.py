@@ -7,9 +7,7 @@ from workbench.around import Call
 from workbench.judge import FILE, Held, Probe, Trial, error_of, failure_in_words, leaves, ms
 
 CALLS = 8
-MOST = (
-    CALLS // 2
-)  # of the calls: so many are at the service at once, whatever waits for it; a thread pool has 5 or more
+MOST = CALLS // 2  # so many are at the service at once, whatever waits for it; a thread pool has 5 or more
 WAIT = 0.2  # seconds of each of the waits in the cell; who holds the loop for half of one, in all, blocks
 AS_LONG = 0.95  # of a wait: one that takes less was cut short
 TRIED = f"{CALLS} calls at once, with a heartbeat on /ping"
