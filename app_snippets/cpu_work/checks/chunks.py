@@ -28,6 +28,7 @@ from workbench.judge import FILE, Answer, Probe, exercise, failure_in_words, fra
 from workbench.server import LiveServer
 
 COMPUTES = 0.3  # seconds that a call computes, with as many numbers as that takes here and now
+WITH_PAUSES = 0.04  # seconds: a call that takes so long has a few pauses
 LONGEST_RUN = 1 / 4  # of the computing, without a turn of the loop; in a right answer 5 ms of 300, in a wrong one most
 MOST_EXTRA = 2.0  # times what the same computing takes without a pause; a wrong answer takes 3 times or more
 MOST_PAUSES = 1 / 20  # of the small numbers; every 5 ms there is one for hundreds of them
@@ -117,7 +118,7 @@ async def chunks(answer: Answer) -> str:
     """A loop that is never held for long, for small and large numbers, with little extra time."""
     with watching_processes() as started, watching_sleeps() as slept:
         async with answer.served() as server:
-            await _require_right(server)
+            await _require_right(answer, server)
             if started.processes:
                 raise Probe("one call after another", "computing on the loop's own thread, in slices").saw(
                     "a worker process",
@@ -174,20 +175,52 @@ async def _computed(server: LiveServer, slept: Slept, start: int, size: int) -> 
     return None
 
 
-async def _require_right(server: LiveServer) -> None:
-    for start, limit in [(0, 100), (50, 2_000)]:
-        _require_count(await burst(server, f"/primes?start={start}&limit={limit}", 1, timeout=4), start, limit)
+async def _require_right(answer: Answer, server: LiveServer) -> None:
+    """A short call and a longer one, each alone, and two at once, all count right and look at each number once."""
+    long = numbers_that_take(WITH_PAUSES, 0)
+    for ranges in [[(2, 97)], [(53, long)], [(0, long), (long, long + long // 2)]]:  # 2, 53 and 97 are primes
+        paths = [f"/primes?start={start}&limit={limit}" for start, limit in ranges]
+        with _noting_numbers(answer) as looked_at:
+            result = await burst(server, paths, len(paths), timeout=GIVEN_UP)
+        _require_counts(result, ranges)
+        numbers = {number for start, limit in ranges for number in range(start, limit)}
+        if looked_at and (lost := numbers - set(looked_at)):
+            raise Probe(f"`{paths[-1]}`", "a look at each number").saw(
+                f"none at {len(lost):,} of them, {min(lost):,} among these",
+                "A number is passed over, and the count is right by chance only: where the loop gets its turn, the "
+                "number that comes next is lost.",
+            )
 
 
-def _require_count(result: Burst, start: int, limit: int) -> None:
-    tried, expected = f"`{result.calls[0].path}`", str(primes_between(start, limit))
-    _require_answered(result, tried)
-    if result.calls[0].body != expected.encode():
-        raise Probe(tried, f"`{expected}`").saw(
-            f"`{result.calls[0].text[:80]}`",
-            "The count is not right any more. Each number from `start` up to, and without, `limit` is looked at once, "
-            "across the pauses too.",
-        )
+@contextlib.contextmanager
+def _noting_numbers(answer: Answer) -> Iterator[list[int]]:
+    """The numbers that the cell asks is_prime for. None where it does not."""
+    looked_at: list[int] = []
+
+    def noting(number: int) -> bool:
+        looked_at.append(number)
+        return is_prime(number)
+
+    if answer["is_prime"] is not is_prime:
+        yield looked_at
+        return
+    with patch.object(answer.module, "is_prime", noting):
+        yield looked_at
+
+
+def _require_counts(result: Burst, ranges: list[tuple[int, int]]) -> None:
+    for call, (start, limit) in zip(result.calls, ranges, strict=True):
+        tried, expected = f"`{call.path}`", str(primes_between(start, limit))
+        _require_answered(result, tried)
+        if call.body != expected.encode():
+            raise Probe(tried if len(ranges) == 1 else f"{tried}, and another call meanwhile", f"`{expected}`").saw(
+                f"`{call.text[:80]}`",
+                "The count is not right any more. Each number from `start` up to, and without, `limit` is looked at "
+                "once, across the pauses too."
+                if len(ranges) == 1
+                else "Alone, a call counts right, and beside another one it does not: in a pause, the other call goes "
+                "on. What a call counts belongs into its own variables, and not where both of them write.",
+            )
 
 
 def _require_answered(result: Burst, tried: str) -> None:
@@ -277,7 +310,7 @@ async def _require_little_extra(server: LiveServer, slept: Slept) -> float:
     begun = process_time()
     result = await burst(server, f"/primes?limit={limit}", 1, timeout=GIVEN_UP)
     extra = (process_time() - begun + slept.idle) / plain
-    _require_count(result, 0, limit)  # across many pauses
+    _require_counts(result, [(0, limit)])  # across many pauses
     if extra > MOST_EXTRA:
         raise Probe(
             f"{limit:,} small numbers, with pauses and without", "at most twice as long as without a pause"

@@ -4,10 +4,12 @@ import contextlib
 import math
 import multiprocessing
 import multiprocessing.process
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import process_time
 from typing import Any
+from unittest.mock import patch
 
 from app_snippets.cpu_work.work import is_prime
 
@@ -42,9 +44,17 @@ def primes_between(start: int, limit: int) -> int:
 
 @dataclass
 class Started:
-    """The processes that this process has started by multiprocessing."""
+    """The processes that this process has started: by multiprocessing, and otherwise, of which only the id is known."""
 
     processes: list[multiprocessing.process.BaseProcess] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.processes) + len(self.others)
+
+    def ids(self) -> set[int]:
+        """The ids of all of them, whether they still run or not."""
+        return {process.pid or 0 for process in list(self.processes)} | set(self.others)
 
     def alive(self) -> list[int]:
         """The ids of those that still run."""
@@ -66,18 +76,24 @@ class Started:
 def watching_processes() -> Iterator[Started]:
     """Note every process that is started, and leave none behind."""
     started = Started()
-    start = multiprocessing.process.BaseProcess.start
+    start, popen = multiprocessing.process.BaseProcess.start, subprocess.Popen.__init__
 
     def noting_start(self: multiprocessing.process.BaseProcess) -> None:
         start(self)
         started.processes.append(self)
 
-    multiprocessing.process.BaseProcess.start = noting_start  # type: ignore[method-assign]
-    try:
-        yield started
-    finally:
-        multiprocessing.process.BaseProcess.start = start  # type: ignore[method-assign]
-        started.end()
+    def noting_popen(self: "subprocess.Popen[Any]", *args: Any, **options: Any) -> None:
+        popen(self, *args, **options)
+        started.others.append(self.pid)
+
+    with (
+        patch.object(multiprocessing.process.BaseProcess, "start", noting_start),
+        patch.object(subprocess.Popen, "__init__", noting_popen),
+    ):
+        try:
+            yield started
+        finally:
+            started.end()
 
 
 def names_used(function: Any) -> set[str]:

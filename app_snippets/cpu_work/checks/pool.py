@@ -23,7 +23,6 @@ from workbench.clock import until
 from workbench.judge import (
     MODULE,
     Answer,
-    Held,
     NotYet,
     Probe,
     Trial,
@@ -58,7 +57,10 @@ async def pool(answer: Answer) -> str:
         try:
             async with answer.served() as server:
                 workers = await _one_after_another(answer, server, started)
-                seen = await _all_at_once(answer, server, workers)
+                before = len(started)
+                seen = await _all_at_once(answer, server, started, workers)
+                if len(workers) == 4 + CALLS and len(started) > before:
+                    raise _never_again(f"each of {4 + CALLS} calls was answered by another process")
         except NotYet as error:
             raise _unpicklable(error, sent) from None
         await _require_none_left(started, workers)
@@ -75,11 +77,10 @@ async def _one_after_another(answer: Answer, server: LiveServer, started: Starte
     growth = []
     for number in range(4):
         start, limit = 10 * number, 100 + number
-        before = len(started.processes)
-        with answer.watched(server, shortest=0.1) as held:
-            result = await burst(server, f"/primes?start={start}&limit={limit}", 1, timeout=8)
-        growth.append(len(started.processes) - before)
-        workers.add(_worker_of(answer, result.calls[0], primes_between(start, limit), tried, held))
+        before = len(started)
+        result = await burst(server, f"/primes?start={start}&limit={limit}", 1, timeout=8)
+        growth.append(len(started) - before)
+        workers |= {_worker_of(answer, started, workers, result.calls[0], primes_between(start, limit), tried)}
         forked = [one for one in started.processes if type(one).__name__ == "ForkProcess"]
         if forked:
             raise Probe(tried, "workers that were spawned, or come from a fork server").saw(
@@ -89,22 +90,27 @@ async def _one_after_another(answer: Answer, server: LiveServer, started: Starte
                 "is never released in the copy. Give the pool `mp_context=multiprocessing.get_context('spawn')`.",
             )
     if all(growth):
-        raise Probe(tried, "workers that are used again").saw(
-            f"{sum(growth)} processes were started for 4 calls",
-            "Each request starts processes of its own. Starting one takes longer than most computing does, and many "
-            "requests at once start many. Open one pool in the lifespan, and let all requests use it.",
-        )
+        raise _never_again(f"{sum(growth)} processes were started for 4 calls")
     return workers
 
 
-async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) -> Trial:
+def _never_again(seen: str) -> NotYet:
+    return Probe("calls one after another, and at once", "workers that are used again").saw(
+        seen,
+        "No worker answers twice: each request starts a process or a pool of its own, or a worker ends after its "
+        "first call. Starting one takes longer than most computing does, and many requests at once start many. Open "
+        "one pool in the lifespan, let all requests use it, and let its workers live.",
+    )
+
+
+async def _all_at_once(answer: Answer, server: LiveServer, started: Started, workers: set[int]) -> Trial:
     tried = f"{CALLS} calls at once, with a heartbeat on /ping"
     size = numbers_that_take(COMPUTES, 0)
     limits = [size - 10 * number for number in range(CALLS)]
     seen = await trial(answer, server, [f"/primes?start=5&limit={limit}" for limit in limits], CALLS)
     require_pings(seen.beat, tried)
     for call, limit in zip(seen.burst.calls, limits, strict=True):
-        workers.add(_worker_of(answer, call, primes_between(5, limit), tried, seen.held))
+        workers |= {_worker_of(answer, started, workers, call, primes_between(5, limit), tried)}
     held = sum(one.seconds for one in seen.held)
     if held > seen.burst.wall / 2:  # a right answer holds it for what it takes to start a worker, at most
         where = max(seen.held, key=lambda one: one.seconds)
@@ -118,10 +124,13 @@ async def _all_at_once(answer: Answer, server: LiveServer, workers: set[int]) ->
     return seen
 
 
-def _worker_of(answer: Answer, call: Call, primes: int, tried: str, held: list[Held]) -> int:
-    """The process that answered the call. Raises NotYet where the call failed or it was the server's own."""
+def _worker_of(answer: Answer, started: Started, known: set[int], call: Call, primes: int, tried: str) -> int:
+    """The process that answered the call. Raises NotYet where the call failed or it is no worker.
+
+    known: the processes that have answered before.
+    """
     if call.status != 200:
-        raise Probe(tried, "status 200").saw(**_failure(call))
+        raise Probe(tried, "status 200").saw(**_failure(call, answered=bool(known)))
     try:
         body = call.json()
         counted, process = body["primes"], body["process"]
@@ -137,7 +146,13 @@ def _worker_of(answer: Answer, call: Call, primes: int, tried: str, held: list[H
         raise Probe(tried, "an answer from a worker process").saw(
             "the server's own process counted", _in_this_process(answer)
         )
-    return int(process)
+    if process not in started.ids():
+        raise Probe(tried, "the process that counted, as count_primes names it").saw(
+            f"process {process}, which your app has not started",
+            "The answer names a process that is none of your workers. Send `count_primes` itself to a worker, and "
+            "hand on what it returns, as it is.",
+        )
+    return process
 
 
 def _in_this_process(answer: Answer) -> str:
@@ -164,8 +179,8 @@ def _in_this_process(answer: Answer) -> str:
     )
 
 
-def _failure(call: Call) -> dict[str, str]:
-    """Why a call failed, in words of the usual mistakes with a pool."""
+def _failure(call: Call, *, answered: bool) -> dict[str, str]:
+    """Why a call failed, in words of the usual mistakes with a pool. answered: whether a call before it was."""
     error = call.request.error if call.request else None
     said = str(error)
     words = failure_in_words(call)
@@ -186,6 +201,11 @@ def _failure(call: Call) -> dict[str, str]:
         words["diagnosis"] = (
             "The handler returns before the worker has answered: what it returns is a future, not a count. Await it. "
             "`loop.run_in_executor(pool, ...)` gives one that can be awaited."
+        )
+    elif "after shutdown" in said and answered:
+        words["diagnosis"] = (
+            "The pool was open, and the request before has closed it: a `with` around the pool, or shutdown(), in the "
+            "handler. Whoever opens it closes it: the lifespan, behind its `yield`."
         )
     elif "after shutdown" in said:
         words["diagnosis"] = (
