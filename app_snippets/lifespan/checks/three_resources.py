@@ -4,102 +4,31 @@ import ast
 import asyncio
 import io
 import re
-import secrets
 import sys
-from dataclasses import dataclass, field
-from typing import Any
 
-from fastapi import FastAPI
-
-from workbench.around import ask
+from app_snippets.lifespan.checks.lives import (
+    NAMES,
+    SERVING,
+    Broken,
+    Closed,
+    Story,
+    all_that_is_logged,
+    in_words,
+    lived,
+)
 from workbench.judge import (
+    FILE,
     Answer,
-    NotYet,
     Probe,
+    calls,
+    error_of,
     exercise,
     failure_in_words,
     innermost,
     nodes,
     place_in_words,
     said,
-    where_it_is,
 )
-from workbench.server import ServeError, serve
-
-NAMES = ["client", "database", "broker"]
-
-
-class Broken(ConnectionError):
-    """What a resource raises where it is told to fail."""
-
-
-class Closed(RuntimeError):
-    """What a resource raises when it is asked, and is not open."""
-
-
-@dataclass
-class Stand:
-    """A resource that notes in a log what happens to it."""
-
-    name: str
-    log: list[str]
-    fault: str
-    answer: str = field(default_factory=lambda: secrets.token_hex(4))
-    is_open: bool = False
-
-    async def open(self) -> None:
-        await self._do("open")
-
-    async def close(self) -> None:
-        await self._do("close")
-
-    async def ask(self) -> str:
-        if not self.is_open:
-            raise Closed(f"the {self.name} is not open")
-        return self.answer
-
-    async def _do(self, what: str) -> None:
-        self.log.append(f"{what} {self.name}")
-        await asyncio.sleep(0.01)
-        if self.fault == f"{what} {self.name}":
-            self.log.append(f"{what} {self.name} failed")
-            raise Broken(f"{what} {self.name}: refused")
-        self.is_open = what == "open"
-        self.log.append(f"{what} {self.name} done")
-
-
-@dataclass
-class Story:
-    """What came of one server's life under one fault."""
-
-    tried: str
-    fault: str
-    log: list[str]
-    stands: list[Stand]
-    started: bool = False
-    error: BaseException | None = None  # why it did not start
-    said: str = ""  # the server's log
-    status: Any = None  # the call of /status
-
-    def did(self, what: str) -> list[str]:
-        """The resources of which the log says "open … done" or "close …", in order."""
-        verb, _, end = what.partition(" ")
-        return [name for one in self.log for name in NAMES if one == " ".join(filter(None, [verb, name, end]))]
-
-    @property
-    def left_open(self) -> list[str]:
-        return [name for name in self.did("open done") if name not in self.did("close")]
-
-    def not_yet(self, expected: str, diagnosis: str) -> NotYet:
-        """What to raise when the log shows something else."""
-        return Probe(self.tried, expected).saw(self.in_words, diagnosis)
-
-    @property
-    def in_words(self) -> str:
-        """What happened, in short: `open client, open database ✘`."""
-        failed = f"{self.fault} failed" in self.log
-        begun = [one for one in self.log if len(one.split()) == 2]
-        return ", ".join(f"{one} ✘" if failed and one == self.fault else one for one in begun) or "nothing"
 
 
 @exercise(
@@ -114,61 +43,39 @@ class Story:
     ],
 )
 async def three_resources(answer: Answer) -> str:
-    """All is well; the second and the third open fail; the first close fails: what is open is closed, in reverse."""
-    await answer.load()
-    fine = await _lived(answer, "", "start and stop, with no fault")
-    _require_service(fine)
-    _require_orderly(fine)
-    starts = [(f"open {name}", f"a start at which `{name}.open()` fails") for name in ("database", "broker")]
-    stops = [(f"close {name}", f"a stop at which `{name}.close()` fails") for name in ("broker", "database")]
-    stories = await asyncio.gather(*(_lived(answer, fault, tried) for fault, tried in starts + stops))
+    """All is well; opens fail, closes fail, both in one life: what is open is closed, in reverse, and it is told."""
+    with all_that_is_logged():
+        await answer.load()
+        fine = await lived(answer, Story("start and stop, with no fault", ()))
+        _require_service(fine)
+        _require_orderly(answer, fine)
+        stories = [Story(in_words(faults), faults) for faults in FAULTS]
+        ended = list(fine.log)
+        await asyncio.gather(*(lived(answer, story) for story in stories))
+    if fine.log != ended:
+        raise Probe("a server, and others when it has stopped", "each closes what it has opened itself").saw(
+            f"the first one's resources again: {', '.join(fine.log[len(ended) :][:3])}, …",
+            "What was opened is kept where all servers share it, and the next one closes it again. Keep it in the "
+            "lifespan.",
+        )
     for story in stories:
-        if story.fault.startswith("open"):
+        if story.faults[0].startswith("open"):
             _require_failed_start(story)
         _require_closed(answer, story)
-        if story.fault.startswith("close"):
-            _require_said(story)
+        _require_told(answer, story, fine)
     return "What was opened was closed once, in reverse, whichever of them failed; and each failure was to be seen."
 
 
-async def _lived(answer: Answer, fault: str, tried: str) -> Story:
-    """One app's whole life: made, started, asked, stopped."""
-    make_app = await answer.load()
-    log: list[str] = []
-    stands = [Stand(name, log, fault) for name in NAMES]
-    story = Story(tried, fault, log, stands)
-    app = make_app(*stands)
-    if asyncio.iscoroutine(app):
-        app.close()
-    if not isinstance(app, FastAPI):
-        raise Probe("`make_app(client, database, broker)`", "a FastAPI app").saw(
-            f"a {type(app).__name__}", "make_app must return the app that it makes."
-        )
-    try:
-        server = await asyncio.to_thread(serve, app, name=f"answer {fault}", start_timeout=2)
-    except ServeError as error:
-        story.error = error.__cause__ or error
-        if not fault or not isinstance(_root(story.error), Broken):
-            _refuse_start(story, error)
-        return story
-    story.started = True
-    story.status = await ask(server, "/status", timeout=2)
-    await asyncio.to_thread(server.stop)
-    story.said = "\n".join(server.logs)
-    return story
-
-
-def _refuse_start(story: Story, error: ServeError) -> None:
-    """The server did not start, and not because of the fault."""
-    if story.fault and "didn't yield" in str(error):
-        raise Probe(story.tried, "a server that does not start, and says why").saw(
-            f"{story.in_words}, and `generator didn't yield`",
-            "The error was caught, and the lifespan came to its end without a `yield`. The server does not start, and "
-            "the reason is lost. Close what is open, and let the error out.",
-        ) from error
-    cause = error.__cause__
-    where = place_in_words(innermost(cause.__traceback__)) or type(cause).__name__ if cause else where_it_is()
-    raise Probe(story.tried, "an app that starts").saw(where, f"{error}") from error
+FAULTS = [
+    ("open database",),
+    ("open broker",),
+    ("open client",),
+    ("close broker",),
+    ("close database",),
+    ("close client",),
+    ("close broker", "close database"),
+    ("open broker", "close database"),
+]
 
 
 def _root(error: BaseException) -> BaseException:
@@ -187,12 +94,12 @@ def _require_service(story: Story) -> None:
     call = story.status
     if call.status == 200 and call.parsed == [one.answer for one in story.stands]:
         return
-    error = call.request.error if call.request else None
+    error = error_of(call)
     seen = failure_in_words(call)
-    if not story.log:
+    if story.log == [SERVING]:
         why = "No line of your lifespan has run. FastAPI runs the one that it is given: `FastAPI(lifespan=lifespan)`."
         seen = {"seen": said(call), "diagnosis": why}
-    elif story.did("open done") != NAMES:
+    elif story.did("open done") != NAMES or story.opened_late:
         return
     elif isinstance(error, Closed):
         seen = {
@@ -215,8 +122,14 @@ def _require_service(story: Story) -> None:
     raise Probe("`/status`, with no fault", "what the three resources answer").saw(**seen)
 
 
-def _require_orderly(story: Story) -> None:
+def _require_orderly(answer: Answer, story: Story) -> None:
     """With no fault: opened in order, closed once, in reverse, one after the other."""
+    if story.opened_late:
+        raise story.not_yet(
+            "all three open before the first request",
+            "The server takes requests from the `yield` on, and something is opened, or still being opened, after it. "
+            "Await each `open()` above the `yield`.",
+        )
     if story.did("open done") != NAMES:
         why = ""
         if not story.did("open"):
@@ -226,27 +139,26 @@ def _require_orderly(story: Story) -> None:
             why + "Each resource is opened once, in the order in which make_app gets them: the later ones may need the "
             "earlier ones.",
         )
-    if "open database" in story.log and story.log.index("open database") < story.log.index("open client done"):
+    if story.side_by_side("open"):
         raise story.not_yet(
             "each open when the one before it is done",
             "They are opened side by side. The later ones may need the earlier ones: open one after another.",
         )
-    if story.left_open:
-        why = "Nothing closes it when the server stops. What stands after the `yield` runs then, or an exit stack does."
-        if error := re.findall(r"^(\w+Error: .*)", story.said, re.MULTILINE):
-            why = f"At the stop, the lifespan raised {error[-1]}."
-            if "'coroutine' object is not callable" in why:
-                why += " A stack is given the function, `x.close`, and calls it at the end."
-        elif isinstance(sys.stderr, io.StringIO) and "never awaited" in sys.stderr.getvalue():
-            why = "A close was called and not awaited, so it never began. A stack awaits with push_async_callback."
-        raise story.not_yet("each of them closed at the stop", why)
     closes = story.did("close")
+    if story.left_open:
+        raise story.not_yet("each of them closed at the stop", _why_not_closed(answer, story))
     if len(closes) > len(NAMES):
         raise story.not_yet(
             "each of them closed once",
             "Something is closed twice: once by hand and once more by a stack or a `finally`.",
         )
-    if story.log.index(f"close {closes[1]}") < story.log.index(f"close {closes[0]} done"):
+    if cut := [name for name in closes if name not in story.did("close done")]:
+        raise story.not_yet(
+            "each close awaited",
+            f"The close of `{cut[0]}` began and was cut off: the lifespan ended, and the server with it, before that "
+            "close was done. Await it.",
+        )
+    if story.side_by_side("close"):
         raise story.not_yet(
             "each close when the one before it is done",
             "They are closed side by side, as gather does it: the database goes while the broker may still need it to "
@@ -259,13 +171,53 @@ def _require_orderly(story: Story) -> None:
         )
 
 
+def _why_not_closed(answer: Answer, story: Story) -> str:
+    closes = story.did("close")
+    if again := [name for name in closes if closes.count(name) > 1]:
+        return (
+            f"`{again[0]}` is closed {closes.count(again[0])} times, and others never. A function that names the "
+            "loop's variable looks it up when it is called, at the end, when it is the last one. Register the method "
+            "itself: `x.close`, without a lambda."
+        )
+    if error := re.findall(r"^(\w+Error: .*)", story.said, re.MULTILINE):
+        why = f"At the stop, the lifespan raised {error[-1]}."
+        if "'coroutine' object is not callable" in why:
+            why += " A stack is given the function, `x.close`, and calls it at the end."
+        elif "positional argument but" in why:
+            why += " An exit is called with the error of the block, a callback without: push_async_callback."
+        return why
+    if isinstance(sys.stderr, io.StringIO) and "never awaited" in sys.stderr.getvalue():
+        return "A close was called and not awaited, so it never began. A stack awaits with push_async_callback."
+    if not closes and calls(answer.source, "AsyncExitStack"):
+        return (
+            "Nothing closes it when the server stops. A stack does what it was told at the end of its own "
+            "`async with` block, or when its aclose() is awaited."
+        )
+    return "Nothing closes it when the server stops. What stands after the `yield` runs then, or an exit stack does."
+
+
 def _require_failed_start(story: Story) -> None:
-    if not story.started:
+    probe = Probe(story.tried, "a server that does not start, and says why")
+    if story.error is None:
+        raise probe.saw(
+            f"a server that runs: {story.in_words}",
+            "The error was caught, and the server went on without what it needs: each request finds that out for "
+            "itself. Close what is open, and let the error out: then the server does not start.",
+        )
+    if isinstance(story.error, Exception) and isinstance(_root(story.error), Broken):
         return
-    raise Probe(story.tried, "a server that does not start, and says why").saw(
-        f"a server that runs: {story.in_words}",
-        "The error was caught, and the server went on without what it needs: each request finds that out for itself. "
-        "Close what is open, and let the error out: then the server does not start.",
+    seen = f"{story.in_words}, and `{type(story.error).__name__}: {story.error}`"
+    if "didn't yield" in str(story.error):
+        raise probe.saw(
+            seen,
+            "The error was caught, and the lifespan came to its end without a `yield`. The server does not start, and "
+            "the reason is lost. Close what is open, and let the error out.",
+        )
+    line = place_in_words(innermost(story.error.__traceback__))
+    raise probe.saw(
+        f"{seen}, {line}".rstrip(", "),
+        "The server does not start, and what `open()` raised is not told: another error comes out, and the first is "
+        "not its cause. Let it out with `raise`, or raise another `from` it.",
     )
 
 
@@ -276,7 +228,7 @@ def _require_closed(answer: Answer, story: Story) -> None:
             "only what was opened is closed",
             f"`{unopened[0]}` was closed and had never been opened: "
             + (
-                "the `finally` closes all three, however far the opening came."
+                "what runs after the failure closes all three, however far the opening came."
                 if _try_around_the_yield(answer.source)
                 else "its close was registered before it was open. First open, then register."
             ),
@@ -285,8 +237,10 @@ def _require_closed(answer: Answer, story: Story) -> None:
         raise story.not_yet("each closed once", "After a failure, something is closed for a second time.")
     if not story.left_open:
         if closes != opened[::-1]:
+            raise story.not_yet("closed in reverse", "All is closed, and after the failure not in reverse order.")
+        if story.side_by_side("close"):
             raise story.not_yet(
-                "closed in reverse", "All is closed, and not in reverse order once something has failed."
+                "closed one after another", "All is closed, and after the failure no close waits for the one before it."
             )
         return
     left = " and ".join(f"`{name}`" for name in story.left_open)
@@ -294,12 +248,16 @@ def _require_closed(answer: Answer, story: Story) -> None:
 
 
 def _why_left(answer: Answer, story: Story, left: str) -> str:
-    if story.fault.startswith("close"):
-        if not any("close" in one for one in story.log):
-            return f"{left} stays open: nothing was closed at all."
+    if failed := story.did("close failed"):
+        if failed[-1] == "database" and nodes(answer.source, ast.ExceptHandler) and "ConnectionError" in answer.source:
+            return (
+                f"{left} stays open: `database.close()` raised an error that is no ConnectionError, and was not caught."
+                " A close may raise any exception."
+            )
         return (
-            f"{left} stays open: the close before it raised, and the lines after one that raises do not run, in a "
-            "`finally` neither. Each close needs a `finally` of its own, or an exit stack, which goes on."
+            f"{left} stays open: the close before it, `{failed[-1]}.close()`, raised, and the lines after one that "
+            "raises do not run, in a `finally` neither. Each close needs a `finally` of its own, or an exit stack, "
+            "which goes on."
         )
     if (block := _try_around_the_yield(answer.source)) is not None:
         if not any(one.attr == "open" for part in block for one in nodes(part, ast.Attribute)):
@@ -325,11 +283,23 @@ def _try_around_the_yield(source: str) -> list[ast.stmt] | None:
     return next((block for block in blocks if any(nodes(part, ast.Yield) for part in block)), None)
 
 
-def _require_said(story: Story) -> None:
-    if "refused" in story.said:
+def _require_told(answer: Answer, story: Story, fine: Story) -> None:
+    """A close that failed is in the log: by its error, by its resource, or in a line that is not there without it."""
+    failed = story.did("close failed")
+    usual = {text for _, text in fine.lines}
+    lines = [(record, text) for record, text in story.lines if text not in usual]
+    if not failed or any(f"close {name}: refused" in text for name in failed for _, text in lines):
         return
-    raise Probe(story.tried, "the failure in the server's log").saw(
-        f"{story.in_words}, and a log without a word of it",
-        "All is closed, and nobody will ever know that one of the closes failed: the error was caught and dropped. Let "
-        "it out of the lifespan when the others are closed, or log it.",
+    for own in [record.getMessage() for record, _ in lines if record.pathname == FILE]:
+        if not any(name in own for name in NAMES if name not in failed) and "open" not in own:
+            return
+    why = "All is closed, and nobody will ever know that a close failed: "
+    if printed := [name for name in ("print", "print_exc") if calls(answer.source, name)]:
+        why += f"{printed[0]}() writes to the terminal, and no log has it. Use a logger, or let the error out."
+    elif any(calls(answer.source, level) for level in ("info", "debug")):
+        why += "a logger leaves out what is below WARNING, unless it is told otherwise. Log it as an error."
+    else:
+        why += "the error was caught and dropped. Let it out of the lifespan when the others are closed, or log it."
+    raise Probe(story.tried, "the failing close in the log").saw(
+        f"{story.in_words}, and a log without a word of it", why
     )
