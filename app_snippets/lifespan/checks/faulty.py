@@ -40,8 +40,8 @@ class Faulty:
             return Response(f"down, {number}", 500 if path == "/twice" and number == 1 else 503)
         if path == "/broken" or (path == "/broken-twice" and number <= 2):
             return Response("half", headers={"content-length": "8"})
-        if path == "/missing":
-            return Response("no such thing", 404)
+        if path in ("/missing", "/gone"):
+            return Response("no such thing", 404 if path == "/missing" else 499)
         if path == "/drops":
             return StreamingResponse(_drops())
         if path == "/silent" or (path == "/silent-once" and number == 1):

@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -253,8 +253,9 @@ def _require_answer(
 async def _require_side_by_side(server: LiveServer, service: Upstream, built: list[Client]) -> None:
     """Calls at once are at the service together: it answers when all have come, or after a while."""
     kept = dict(service.replies)
-    everybody = {"ready": lambda: service.peak >= AT_ONCE, "patience": 0.3}
-    service.replies.update({path: Reply(0, reply.body, **everybody) for path, reply in kept.items()})
+    service.replies.update(
+        {path: replace(reply, ready=lambda: service.peak >= AT_ONCE, patience=0.3) for path, reply in kept.items()}
+    )
     service.forget()
     try:
         made = await burst(server, ["/price", "/stock"], AT_ONCE, timeout=3)

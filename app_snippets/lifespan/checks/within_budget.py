@@ -18,7 +18,8 @@ TOO_LATE = BUDGET + PAUSE / 2
 HANG = 1.6  # seconds after which nobody waits any longer
 CALLS = [  # in the order in which they are made: first those that take their time
     *("GET /silent", "POST /silent", "GET /drops", "GET /silent-once", "GET /down", "GET /twice"),
-    *("GET /broken-twice", "POST /broken", "POST /down", "GET /slow", "GET /missing", "POST /fine", "GET /fine"),
+    *("GET /broken-twice", "POST /broken", "POST /down", "GET /slow"),
+    *("GET /missing", "GET /gone", "POST /fine", "GET /fine"),
 ]
 
 
@@ -47,7 +48,7 @@ async def within_budget(answer: Answer) -> str:
             _require_free_loop(held)
             _require_fine(faulty, made)
             _require_no_post_again(faulty, made)
-            _require_no_again(faulty, made["GET /missing"])
+            _require_no_again(faulty, made)
             _require_capped(faulty, made["GET /down"])
             _require_recovery(faulty, made["GET /twice"], "a 500 and a 503, then a good answer")
             _require_pauses(faulty)
@@ -147,19 +148,23 @@ def _require_no_post_again(faulty: Faulty, made: dict[str, Call]) -> None:
             )
 
 
-def _require_no_again(faulty: Faulty, missing: Call) -> None:
-    if (count := faulty.attempts("GET /missing")) > 1:
-        raise Probe("`GET /missing`, which the service answers with 404", "one attempt, and the 404 passed on").saw(
-            f"{count} attempts, {said(missing)}",
-            "A 404 is an answer: the service is up, and will say the same next time. Try again after 5xx and after no "
-            "answer, and pass on what is below 500.",
-        )
-    if missing.status != 404:
-        raise Probe("`GET /missing`, which the service answers with 404", "the 404 passed on").saw(
-            said(missing),
-            "`ask` returns the service's answer whatever its status. raise_for_status() raises HTTPStatusError, which "
-            "is no TransportError, and nobody here catches it.",
-        )
+def _require_no_again(faulty: Faulty, made: dict[str, Call]) -> None:
+    for key, status in (("GET /missing", 404), ("GET /gone", 499)):
+        tried = f"`{key}`, which the service answers with {status}"
+        if (count := faulty.attempts(key)) > 1:
+            raise Probe(tried, f"one attempt, and the {status} passed on").saw(
+                f"{_attempts(count)}, {said(made[key])}",
+                f"A {status} is an answer: the service is up, and will say the same next time. Try again after 5xx and "
+                "after no answer, and pass on what is below 500.",
+            )
+        if made[key].status != status:
+            raise Probe(tried, f"the {status} passed on").saw(
+                said(made[key]),
+                "`ask` returns the service's answer whatever its status. raise_for_status() raises HTTPStatusError, "
+                "which is no TransportError, and nobody here catches it."
+                if type(error_of(made[key])).__name__ == "HTTPStatusError"
+                else "`ask` returns the service's answer whatever its status.",
+            )
 
 
 def _require_capped(faulty: Faulty, down: Call) -> None:
