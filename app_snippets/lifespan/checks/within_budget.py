@@ -60,6 +60,7 @@ async def within_budget(answer: Answer) -> str:
             _require_length_of_attempts(faulty, made["GET /slow"])
             _require_last_answer(faulty, made["GET /down"], made["POST /down"], made["POST /broken"])
             silent = await _require_in_time(server, faulty, made)
+            await _require_own_budget(server)
     return (
         f"Down: {faulty.attempts('GET /down')} attempts. Silent: 504 after {silent.latency:.2f} s. POST and 404: one "
         "each."
@@ -115,7 +116,7 @@ def _require_fine(faulty: Faulty, made: dict[str, Call]) -> None:
         if "NoneType" in words["diagnosis"]:
             words["diagnosis"] = "`ask` came to its end without a `return`: a good answer must be returned."
         elif call.status == 504 and not count:
-            words["diagnosis"] = "A 504, and the service was never asked: what ends the wait had ended it before."
+            words["diagnosis"] = "A 504, and the service was never asked: its budget was over. It begins in `ask`."
         elif call.status == 504:
             words["diagnosis"] = "The service answered at once, and `ask` raised nevertheless: return a good answer."
         elif call.status == 200:
@@ -366,3 +367,14 @@ async def _require_in_time(server: LiveServer, faulty: Faulty, made: dict[str, C
             "left. Put one asyncio.timeout around the whole loop, or give each attempt what is left.",
         )
     return made["GET /silent"]
+
+
+async def _require_own_budget(server: LiveServer) -> None:
+    """A call that begins when the budgets of others are over has one of its own."""
+    later = await _call(server, "GET", "/fine")
+    if later.status != 200:
+        raise Probe("`GET /fine` once more, after all of the others", "status 200").saw(
+            said(later),
+            "The first calls were answered, and a later one is not. Each call has a budget and attempts of its own, "
+            "which begin in `ask`: nothing of them is kept for the next call.",
+        )
