@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import re
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 from workbench.around import Call, ask
-from workbench.judge import frames_of_the_cell
+from workbench.judge import FILE, frames_of_the_cell
 from workbench.server import LiveServer
 
 
@@ -23,6 +25,38 @@ def at_work(server: LiveServer) -> set[Any]:
     """The tasks of the server's loop that are not done, and the threads that run the answer's code."""
     tasks = asyncio.all_tasks(server.loop) if server.loop else set()
     return tasks | {thread for thread in threading.enumerate() if frames_of_the_cell(thread.ident)}
+
+
+@contextlib.contextmanager
+def in_nobodys_hands(server: LiveServer) -> Iterator[list[str]]:
+    """The coroutines of the cell whose tasks nobody but the loop knows of when they begin, in the block."""
+    found: list[str] = []
+    loop = server.loop
+    assert loop is not None
+
+    def look(made: "list[weakref.ref[asyncio.Task[Any]]]", name: str) -> None:
+        task = made[0]() if made else None
+        if task is not None and all(type(one).__name__ in _OF_THE_LOOP for one in gc.get_referrers(task)):
+            found.append(name)
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
+        made: list[weakref.ref[asyncio.Task[Any]]] = []
+        code = getattr(coroutine, "cr_code", None)
+        if code is not None and code.co_filename == FILE:  # look before its first step: whoever keeps it does by then
+            loop.call_soon(look, made, code.co_name)
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        made.append(weakref.ref(task))
+        return task
+
+    loop.call_soon_threadsafe(loop.set_task_factory, make)
+    try:
+        yield found
+    finally:
+        loop.call_soon_threadsafe(loop.set_task_factory, None)
+
+
+# What the loop refers to a task with: its next step, and what wakes it up.
+_OF_THE_LOOP = ("TaskStepMethWrapper", "builtin_function_or_method")
 
 
 @contextlib.contextmanager

@@ -1,38 +1,27 @@
 """How the exercise "Jobs that are looked after" is judged."""
 
-import ast
 import asyncio
-import contextlib
 import gc
-import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 
-from app_snippets.background_work.checks.common import all_logged, posted, printed
+from app_snippets.background_work.checks.common import all_logged, errors_in, posted, printed
+from app_snippets.background_work.checks.jobs import FAILURES, Job, Jobs, collect, failing, nothing
 from workbench import clock
 from workbench.around import Call
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, Probe, calls, exercise, failure_in_words, ms, nodes
+from workbench.judge import Answer, NotYet, Probe, calls, exercise, failure_in_words, ms
 from workbench.server import LiveServer
 
-JOB = 0.2  # seconds; so long run a job that nobody may wait for, and one that must be done when the server has stopped
 DRAIN = 0.5  # seconds that the answer gives to running jobs
-LONG = 4 * DRAIN  # seconds; a job that must be cancelled when the server stops
-MANY = 60  # jobs; of these, finished tasks that are still kept are counted
-KEPT = 30
+SHORT = 0.6 * DRAIN  # seconds that a job needs when the server stops, and gets
+LONG = 4 * DRAIN  # seconds that others need then, and do not get
+MANY, KEPT = 60, 30  # short jobs; finished tasks that are still kept
 GRACE = 3.0  # seconds that the server gives the lifespan before it ends it by force
 SOON = 1.0  # seconds for what comes at once, or not at all
-
-LIMIT_TOO_EARLY = (
-    "The limit counts from the start of the server: DRAIN seconds later every job is cancelled, while the server still "
-    "runs. Let the limit begin after the `yield`: asyncio.timeout(None), and budget.reschedule(…) there."
-)
-
-Job = Callable[[], Coroutine[Any, Any, Any]]
+LASTING = ("lasting", "later", "last")  # jobs that run until the server stops
 
 
 @exercise(
@@ -47,119 +36,99 @@ Job = Callable[[], Coroutine[Any, Any, Any]]
     ],
 )
 async def supervised(answer: Answer) -> str:
-    """A forgotten job, a failing one, many, and those that run when the server stops."""
+    """Jobs that are forgotten, fail, are many, last; and those that run when the server stops."""
     app = await answer.load()
     if not isinstance(app, FastAPI):
         raise Probe("`app`", "the FastAPI app").saw(
             type(app).__name__,
             "`app` is no longer the FastAPI app itself: the check adds an endpoint to it that starts jobs.",
         )
-    trials = _Jobs(answer)
-    app.router.lifespan_context = trials.noting_the_stop(app.router.lifespan_context)
-    app.add_api_route("/start-it", trials.start_it, methods=["POST"])
-    app.add_api_route("/do-it", trials.do_it, methods=["POST"])
+    trials = _Supervised(answer=answer)
+    trials.enter(app)
     await trials.idle()
-    seconds = await trials.all_of_them()
-    return f"Nothing was collected, one failure ended nothing else, and the server stopped in {ms(seconds)}."
+    async with answer.served(grace=GRACE) as server:
+        with all_logged(server):
+            try:
+                await trials.while_it_runs(server)
+            except NotYet as error:
+                raise trials.known_better(error) from error
+            seconds = await trials.stopping_it(server)
+    return f"Nothing was collected, no failure ended anything else, and the server stopped in {ms(seconds)}."
 
 
 @dataclass
-class _Jobs:
+class _Supervised(Jobs):
     answer: Answer
-    job: Job = asyncio.Event().wait  # what the endpoints start or do next
-    is_async: bool = False  # start(job) gave something to await
-    log: dict[str, float] = field(default_factory=dict)  # what happened when, in perf_counter() seconds
 
-    def noting_the_stop(self, lifespan: Any) -> Any:
-        """A lifespan that notes when what stands behind its `yield` begins."""
+    # what is tried
 
-        @contextlib.asynccontextmanager
-        async def noted(app: FastAPI) -> AsyncIterator[Any]:
-            async with lifespan(app) as state:
-                yield state
-                self.note("stopping")
+    def lasting(self, name: str) -> Job:
+        return self.job(name, self.stopping.wait, lambda: asyncio.sleep(LONG))
 
-        return noted
-
-    async def start_it(self, request: Request, times: int = 1) -> str:
-        """Start the job of the moment, as an endpoint of the app would."""
-        for _ in range(times):
-            started = request.state.start(self.job())
-            if inspect.iscoroutine(started):
-                started.close()
-                self.is_async = True
-            await asyncio.sleep(0)
-        return "started"
-
-    async def do_it(self, request: Request) -> None:
-        """Do the job itself, in the server's loop and for its log."""
-        await self.job()
-
-    def note(self, what: str) -> None:
-        self.log.setdefault(what, clock.now())
-
-    async def start(self, server: LiveServer, job: Job, tried: str, times: int = 1) -> Call:
-        self.job = job
-        call = await posted(server, f"/start-it?times={times}")
+    async def start(self, server: LiveServer, tried: str, *jobs: Job) -> Call:
+        self.jobs = list(jobs)
+        call = await posted(server, "/start-them")
         if call.status != 200:
             raise Probe(tried, "request.state.start(job) that returns").saw(**self._not_started(call))
         return call
 
-    async def all_of_them(self) -> float:
-        self.log.clear()
-        async with self.answer.served(grace=GRACE) as server:
-            started = clock.now()
-            with all_logged(server):
-                try:
-                    await self.before_the_stop(server)
-                    await self.beyond_drain(server, started)
-                except NotYet as error:
-                    if not self._limited_from_the_start():
-                        raise
-                    raise error.because(LIMIT_TOO_EARLY) from error
-            return await self.stopping(server)
+    async def begun(self, tried: str, *names: str) -> None:
+        if not await until(lambda: all(f"{name} began" in self.log for name in names), SOON):
+            raise Probe(tried, "each job begun").saw("it has not begun", self._why_not_begun())
 
-    async def before_the_stop(self, server: LiveServer) -> None:
-        await self.in_time(server)
+    async def idle(self) -> None:
+        async with self.answer.served(grace=GRACE):
+            pass
+        tried = "to start the server, and to stop it, with no job at all"
+        if self.raised:
+            raise Probe(tried, "a lifespan that comes to its end").saw(
+                f"{type(self.raised).__name__}: {self.raised}",
+                "The lifespan fails when the server stops and no job runs. asyncio.wait() refuses an empty set, for "
+                "one: look first whether there is anything to wait for."
+                if isinstance(self.raised, ValueError)
+                else "The lifespan fails when the server stops. Its last part must work with no job at all, too.",
+            )
+        if (seconds := self.log["ended"] - self.log["stopping"]) > DRAIN / 2:
+            raise Probe(tried, "a stop at once").saw(
+                f"it took {ms(seconds)}",
+                "No job runs, and the stop takes its time nevertheless. DRAIN is the most that jobs get: wait for the "
+                "jobs, with that limit, and not for the time to pass.",
+            )
+
+    async def while_it_runs(self, server: LiveServer) -> None:
+        await self.at_once(server)
+        tried = "two jobs that last until the server stops"
+        await self.start(server, tried, self.lasting("lasting"))
+        await self.begun(tried, "lasting")
         await self.forgotten(server)
         await self.failing(server)
         await self.many(server)
+        await self.start(server, tried, self.lasting("later"))
+        await self.begun(tried, "later")
+        long_enough = self.log["lasting began"] + 1.2 * DRAIN
+        await until(lambda: clock.now() > long_enough or "lasting cancelled" in self.log, 2 * DRAIN)
+        if "lasting cancelled" in self.log:
+            raise Probe(tried, "both go on").saw("it was cancelled", "The job was cancelled while the server runs.")
 
-    async def do(self, server: LiveServer, job: Job) -> None:
-        self.job = job
-        await posted(server, "/do-it")
+    async def at_once(self, server: LiveServer) -> None:
+        answered: list[Call] = []
+        elsewhere: list[bool] = []
 
-    async def idle(self) -> None:
-        async with self.answer.served(grace=GRACE) as server:
-            pass
-        if errors := server.errors:
-            raise Probe(
-                "to start the server, and to stop it, with no job at all", "a lifespan that comes to its end"
-            ).saw(
-                errors[0].strip().splitlines()[-1],
-                "The lifespan fails when the server stops and no job runs. asyncio.wait() refuses an empty set, for "
-                "one: look first whether there is anything to wait for."
-                if any("ValueError" in line for line in errors)
-                else "The lifespan fails when the server stops. Its last part must work with no job at all, too.",
-            )
+        async def waits_for_the_answer() -> None:
+            elsewhere.append(asyncio.get_running_loop() is not server.loop)
+            await until(lambda: answered, DRAIN)
 
-    async def in_time(self, server: LiveServer) -> None:
-        async def job() -> None:
-            if asyncio.get_running_loop() is not server.loop:
-                self.note("elsewhere")
-            await asyncio.sleep(JOB)
-            self.note("first")
-
-        tried = f"one job of {ms(JOB)}"
-        call = await self.start(server, job, tried)
-        if not await until(lambda: "first" in self.log, JOB + SOON):
-            raise Probe(tried, "the job done").saw("it never was", self._never_ran())
-        if self.log["first"] < call.end:
+        tried = "one job"
+        answered += [await self.start(server, tried, self.job("first", waits_for_the_answer))]
+        await self.begun(tried, "first")
+        if not await until(lambda: "first done" in self.log, SOON):
+            raise Probe(tried, "the job done").saw("it began, and never came to its end", self._why_not_begun())
+        if self.log["first done"] < answered[0].end:
             raise Probe(tried, "an answer while the job runs").saw(
-                f"the answer after {ms(call.latency)}, when the job was done",
+                f"the answer after {ms(answered[0].latency)}, when the job was done",
                 "The request waits for the job. start(job) only begins it: it makes a task of it, and returns.",
             )
-        if "elsewhere" in self.log:
+        if any(elsewhere):
             raise Probe(tried, "the job on the server's own loop").saw(
                 "a loop of its own, in another thread",
                 "The job runs in a thread, on another loop. What it shares with the app, clients, locks, futures, "
@@ -169,79 +138,61 @@ class _Jobs:
     async def forgotten(self, server: LiveServer) -> None:
         waiting: WeakValueDictionary[str, asyncio.Future[None]] = WeakValueDictionary()
 
-        async def job() -> None:
-            confirmation = waiting["job"] = asyncio.get_running_loop().create_future()
-            await confirmation
-            self.note("confirmed")
+        def waits(name: str) -> Job:
+            async def for_confirmation() -> None:
+                confirmation = waiting[name] = asyncio.get_running_loop().create_future()
+                await confirmation
+
+            return self.job(name, for_confirmation)
 
         async def collect() -> None:
             gc.collect()
-            if (confirmation := waiting.get("job")) is not None:
+            for confirmation in list(waiting.values()):
                 confirmation.set_result(None)
 
-        tried = "a job that nobody but its task knows of, and a garbage collection"
-        await self.start(server, job, tried)
-        await until(lambda: "job" in waiting, SOON)
+        tried = "two jobs that only their own tasks know of, and a garbage collection"
+        names = ("one", "other")
+        await self.start(server, tried, *map(waits, names))
+        await self.begun(tried, *names)
         await self.do(server, collect)
-        if not await until(lambda: "confirmed" in self.log, SOON):
-            raise Probe(tried, "the job goes on").saw(
-                "the job was gone: "
+        if not await until(lambda: all(f"{name} done" in self.log for name in names), SOON):
+            left = sum(f"{name} done" in self.log for name in names)
+            raise Probe(tried, "both go on").saw(
+                f"{'one' if left else 'both'} gone: "
                 + ("Task was destroyed but it is pending!" if "destroyed" in str(server.logs) else "collected"),
-                "Nobody holds the task. The event loop knows its tasks by weak references only, so a task that is in "
-                "nobody's hands can be collected in the middle of its work. Keep it until it is done.",
+                "One of the tasks is held, and the other is in nobody's hands: a name, or a place, for one task holds "
+                "only the last one put there. Keep all of them, each until it is done."
+                if left
+                else "Nobody holds the task. The event loop knows its tasks by weak references only, so a task that is "
+                "in nobody's hands can be collected in the middle of its work. Keep it until it is done.",
             )
 
     async def failing(self, server: LiveServer) -> None:
-        failed = asyncio.Event()
-
-        async def bystander() -> None:
-            try:
-                with contextlib.suppress(TimeoutError):  # who runs one job after another comes to the failing one now
-                    async with asyncio.timeout(JOB):
-                        await failed.wait()
-                await asyncio.sleep(JOB / 2)
-                self.note("bystander")
-            except asyncio.CancelledError:
-                self.note("bystander cancelled")
-                raise
-
-        async def fails() -> None:
-            failed.set()
-            raise LookupError("no such address: job-4711")
-
-        async def after() -> None:
-            self.note("after")
-
-        tried = "a job that fails, while another one runs"
-        await self.start(server, bystander, tried)
-        await self.start(server, fails, tried)
-        await until(lambda: {"bystander", "bystander cancelled"} & set(self.log), JOB + SOON)
-        if "bystander cancelled" in self.log:
-            raise Probe(tried, "the other job done").saw(
-                "it was cancelled when the first one failed",
-                "One job's failure ended the group, and with it every other job. A TaskGroup does that with what its "
-                "children raise. Let nothing out of a child: catch, and log, in a wrapper around the job.",
+        if well := errors_in(server):
+            raise Probe("jobs that do not fail", "no warning in the log").saw(
+                well.splitlines()[0],
+                "The log has a warning or an error, and no job has failed yet. Log what an `except` has caught.",
             )
-        await self.start(server, after, "a job after one that failed")
-        if not ({"bystander", "after"} <= set(self.log) or await until(lambda: "after" in self.log, SOON)):
-            raise Probe("a job after one that failed", "it runs").saw(
-                "it never did",
-                "Since a job has failed, no other runs: the failure ended what runs them. Catch it around each single "
-                "job.",
+        tried = "two jobs that fail, while another one runs"
+        await self.start(server, tried, self.job("at once", failing(1)), self.job("soon", nothing, failing(2)))
+        await self.begun(tried, "at once")
+        await self.do(server, collect)
+        await until(lambda: "lasting cancelled" in self.log or not self.unsaid(server, 1, 2), SOON)
+        unsaid = self.unsaid(server, 1, 2)
+        if "lasting cancelled" in self.log:
+            raise Probe(tried, "the other job goes on").saw(
+                "it was cancelled when one failed",
+                self._why_unsaid(server, [2])
+                if "soon began" in self.log
+                else "One job's failure ended the group, and with it every other job. A TaskGroup does that with what "
+                "its children raise. Let nothing out of a child: catch, and log, in a wrapper around the job.",
             )
-
-        def said() -> bool:
-            lines = [line for line in list(server.logs) if not line.startswith(("INFO", "DEBUG"))]
-            return any("job-4711" in line or "LookupError" in line for line in lines)
-
-        await self.do(server, _collect)
-        if not await until(said, SOON):
-            raise Probe("a job that fails", "its failure in the log, as a warning or an error").saw(
-                "nothing about it",
-                "The failure is printed, not logged: a server's log has levels, and a place. Use the logger."
-                if "job-4711" in printed()
-                else "The job failed, and nobody was told. Where nobody awaits a task, its exception must be logged: "
-                "logger.exception(…), in the `except` of a wrapper around the job.",
+        tried = "a job after one that failed"
+        await self.start(server, tried, self.job("after"))
+        await self.begun(tried, "after")
+        if unsaid:
+            raise Probe("two jobs that fail", "each failure in the log, as a warning or an error").saw(
+                "nothing about either" if len(unsaid) > 1 else "one of them", self._why_unsaid(server, unsaid)
             )
 
     async def many(self, server: LiveServer) -> None:
@@ -252,7 +203,7 @@ class _Jobs:
             left.append(sum(isinstance(one, asyncio.Task) and one.done() for one in gc.get_objects()))
 
         await self.do(server, count)
-        await self.start(server, _nothing, f"{MANY} short jobs", MANY)
+        await self.start(server, f"{MANY} short jobs", *[nothing] * MANY)
         await self.do(server, count)
         if left[-1] - left[0] > KEPT:
             raise Probe(f"{MANY} short jobs, and a count of the tasks afterwards", "none of them kept").saw(
@@ -261,73 +212,58 @@ class _Jobs:
                 "out of it. task.add_done_callback(tasks.discard) lets go of it; a TaskGroup does so by itself.",
             )
 
-    async def beyond_drain(self, server: LiveServer, started: float) -> None:
-        """A job that runs when the server has been up for longer than DRAIN."""
-
-        async def job() -> None:
-            try:
-                await asyncio.sleep(max(0.0, started + DRAIN + 0.1 - clock.now()))
-                self.note("went on")
-            finally:
-                self.note("went on or not")
-
-        tried = f"a job that runs when the server has been up for {ms(DRAIN)}"
-        await self.start(server, job, tried)
-        await until(lambda: "went on or not" in self.log, DRAIN + SOON)
-        if "went on" not in self.log:
-            raise Probe(tried, "it goes on").saw(
-                "it was cancelled",
-                "The job was cancelled while the server runs, and nobody had asked for it. Jobs are cancelled when the "
-                "server stops, and not before.",
-            )
-
-    async def stopping(self, server: LiveServer) -> float:
-        async def finishes() -> None:
-            self.note("began")
-            while "stopping" not in self.log:
-                await asyncio.sleep(0.005)
-            await asyncio.sleep(JOB)
-            self.note("drained")
-
-        async def long() -> None:
-            try:
-                await asyncio.sleep(LONG)
-                self.note("long done")
-            finally:
-                self.note("long ended")
-
-        tried = f"to stop the server while two jobs run: one of {ms(JOB)}, and one of {LONG:g} s"
-        await self.start(server, long, tried)
-        await self.start(server, finishes, tried)
-        await until(lambda: "began" in self.log, SOON)
-        begun = clock.now()
+    async def stopping_it(self, server: LiveServer) -> float:
+        tried = f"to stop the server while five jobs run: {ms(SHORT)}, {LONG:g} s three times, and one that fails then"
+        short = self.job("short", self.stopping.wait, lambda: asyncio.sleep(SHORT))
+        fails = self.job("fails", self.stopping.wait, lambda: asyncio.sleep(SHORT / 2), failing(3))
+        await self.start(server, tried, fails, short, self.lasting("last"))
+        await self.begun(tried, "fails", "short", "last")
         await asyncio.to_thread(server.stop)
-        stopped = clock.now()
-        begun = self.log.get("stopping", begun)
-        ended = self.log.get("long ended", stopped) - begun
-        if "began" not in self.log:
-            raise Probe(tried, "the short one done").saw(
-                "it had not even begun",
-                "The jobs run one after another: a worker takes them out of a queue, and while one job lasts, the next "
-                "one waits. Each job needs a task of its own.",
+        gc.collect()
+        begun = self.log["stopping"]
+        ends = [self.log.get(f"{name} cancelled", begun + LONG) - begun for name in LASTING]
+        if max(ends) > 2 * DRAIN:
+            raise Probe(tried, f"the long ones cancelled after DRAIN, {ms(DRAIN)}").saw(
+                f"the last one ended after {ms(max(ends))}", self._why_too_late()
             )
-        if "drained" not in self.log:
-            raise Probe(tried, "the short one done").saw("it was cancelled", self._why_not_drained())
-        if "long done" in self.log or ended > 2 * DRAIN:
-            raise Probe(tried, "the long one cancelled after DRAIN seconds").saw(
-                f"it ended after {ms(ended)}",
-                "At the end, the jobs are waited for without a limit: one that never ends keeps the server from "
-                "stopping, until it is killed. Give them DRAIN seconds, and then cancel what is left.",
+        if "short done" not in self.log or min(ends) < 0.8 * DRAIN:
+            raise Probe(tried, f"the short one done, the long ones cancelled after DRAIN, {ms(DRAIN)}").saw(
+                f"the short one {'done' if 'short done' in self.log else 'not done'}, "
+                f"a long one cancelled after {ms(min(ends))}",
+                self._why_too_early(min(ends)),
             )
-        return stopped - begun
+        if self.raised:
+            raise Probe(tried, "a lifespan that comes to its end").saw(
+                f"{type(self.raised).__name__}: {self.raised}",
+                f"{type(self.raised).__name__} leaves the lifespan when the limit is reached, and the server takes it "
+                "for a stop that failed. Jobs that need longer than DRAIN are to be expected: catch it.",
+            )
+        if unsaid := self.unsaid(server, 3):
+            raise Probe(tried, "the failure in the log").saw("nothing about it", self._why_unsaid(server, unsaid))
+        return self.log["ended"] - begun
 
     # which mistake it is
 
+    def known_better(self, error: NotYet) -> NotYet:
+        """The same, where lasting jobs were cancelled by a limit: whatever was seen then came of that."""
+        ended = self.log.get("lasting cancelled")
+        if ended is None:
+            return error
+        limit = self.log["lasting began"] + DRAIN
+        if abs(ended - limit) > abs(ended - self.log.get("at once began", 0)):
+            return error
+        return error.because(
+            "The limit counts from the start of the server: DRAIN seconds later every job is cancelled, while the "
+            "server still runs. Let the limit begin after the `yield`: asyncio.timeout(None), and "
+            "budget.reschedule(…) there."
+            if "later cancelled" in self.log or "later began" not in self.log
+            else "The limit counts from the start of each job: DRAIN seconds later it is cancelled, while the server "
+            "still runs. A job may last as long as it likes until the server stops; from then on, DRAIN seconds."
+        )
+
     def _not_started(self, call: Call) -> dict[str, str]:
         words = failure_in_words(call)
-        if self._limited_from_the_start():
-            words["diagnosis"] = LIMIT_TOO_EARLY
-        elif "TaskGroup" in words["seen"] and "shutting down" in words["seen"]:
+        if "TaskGroup" in words["seen"] and "shutting down" in words["seen"]:
             words["diagnosis"] = (
                 "The group takes no more jobs: it ended when a job failed. A TaskGroup ends with the first exception "
                 "that leaves a child. Let nothing out of a child: catch, and log, in a wrapper around the job."
@@ -340,29 +276,92 @@ class _Jobs:
             words["diagnosis"] = (
                 "The group was over before the first request came: the `yield` must stand inside its block."
             )
+        elif call.status is None and "first began" in self.log:
+            words["diagnosis"] = (
+                "The request waits for the job. start(job) only begins it: it makes a task of it, and returns."
+            )
         return words
 
-    def _limited_from_the_start(self) -> bool:
-        """Whether the `yield` stands in an asyncio.timeout that counts from the server's start."""
-        around = [one for one in nodes(self.answer.source, ast.AsyncWith) if nodes(one, ast.Yield)]
-        limits = [call for one in around for item in one.items for call in calls(item.context_expr, "timeout")]
-        return any(ast.unparse(call.args[0]) != "None" for call in limits if call.args)
-
-    def _never_ran(self) -> str:
+    def _why_not_begun(self) -> str:
         if self.is_async:
             return (
                 "`start` is an `async def`: start(job) only makes a coroutine, which nobody awaits. The endpoints call "
                 "it without `await`, so it must be a plain `def` that makes a task and returns."
+            )
+        if "at once began" in self.log and "after began" not in self.log:
+            return (
+                "Since a job has failed, no other runs: the failure ended what runs them. Catch it around each single "
+                "job."
+            )
+        if "lasting began" in self.log:
+            return (
+                "The jobs run one after another, or only so many at once: while those last, the next one waits, in the "
+                "queue of a worker or for a semaphore. Each job needs a task of its own, which begins at once."
             )
         if "was never awaited" in printed():
             return (
                 "The job is a coroutine, and it was never awaited: nothing of it ran. create_task() makes a task of "
                 "it, which the loop runs."
             )
-        return "start(job) returned, and the job did not run to its end. Something must run it: a task, on the loop."
+        return "start(job) returned, and the job has not begun. Something must run it: a task, on the loop."
 
-    def _why_not_drained(self) -> str:
-        if calls(self.answer.source, "cancel") or calls(self.answer.source, "_abort"):
+    def _why_unsaid(self, server: LiveServer, unsaid: list[int]) -> str:
+        if any(str(FAILURES[number]) in printed() for number in unsaid):
+            return "The failure is printed, not logged: a server's log has levels, and a place. Use the logger."
+        if 3 in unsaid:
+            return (
+                "Failures are logged while the server runs, and no longer when it stops. The jobs that run then can "
+                "fail, too: the wrapper around each job is the place to log it."
+            )
+        if len(unsaid) == 1:
+            return (
+                "One failure was caught and logged, and the other was not. Every job can fail, at once or later, and "
+                "in any way: guard each of them, against every Exception."
+            )
+        if errors_in(server):
+            return (
+                "The log has a line, and it does not say what failed, or why. logger.exception(…), called in the "
+                "`except` block, adds the exception and where it was raised."
+            )
+        if calls(self.answer.source, "info") or calls(self.answer.source, "debug"):
+            return (
+                "The failure is logged at a level that is not shown: by default, Python shows warnings and above. A "
+                "job that failed is an error."
+            )
+        return (
+            "The job failed, and nobody was told. Where nobody awaits a task, its exception must be logged: "
+            "logger.exception(…), in the `except` of a wrapper around the job."
+        )
+
+    def _why_too_late(self) -> str:
+        if any(f"{name} done" in self.log for name in LASTING):
+            return (
+                "At the end, the jobs are waited for without a limit: one that never ends keeps the server from "
+                "stopping, until it is killed. Give them DRAIN seconds, and then cancel what is left."
+            )
+        return (
+            "The jobs are waited for one after another, and each gets DRAIN seconds more: with a hundred jobs, the "
+            "stop takes a hundred times as long. One limit goes around all of them: asyncio.wait(tasks, "
+            "timeout=DRAIN), or one timeout."
+        )
+
+    def _why_too_early(self, seconds: float) -> str:
+        if isinstance(self.raised, type(FAILURES[3])):
+            return (
+                "A job that failed after the `yield` ended the wait, and the other jobs with it: gather() and "
+                "`await task` raise what a job raises. Catch, and log, in a wrapper around each job."
+            )
+        if seconds > 0.2 * DRAIN:
+            return (
+                f"The jobs got {ms(seconds)} of their {ms(DRAIN)}. Wait until all of them are done, or DRAIN seconds "
+                "have passed: neither a first one that is done, nor another limit, may end that."
+            )
+        if calls(self.answer.source, "reschedule") or calls(self.answer.source, "timeout_at"):
+            return (
+                "The limit had passed when it was set: it is a moment of the loop's clock, and no number of seconds. "
+                "DRAIN seconds from now is asyncio.get_running_loop().time() + DRAIN."
+            )
+        if self.cancelled or self.log["ended"] > max(self.log.get(f"{name} cancelled", 0) for name in LASTING):
             return (
                 "The jobs are cancelled as soon as the server stops, before they had their time. First wait for them, "
                 "DRAIN seconds at most, and then cancel what is left."
@@ -371,11 +370,3 @@ class _Jobs:
             "After the `yield`, nobody waits for the jobs that still run: the loop ends, and they with it, in the "
             "middle of their work. Wait for them there, DRAIN seconds at most."
         )
-
-
-async def _nothing() -> None:
-    """A job that is done at once."""
-
-
-async def _collect() -> None:
-    gc.collect()

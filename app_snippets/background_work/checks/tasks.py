@@ -3,12 +3,14 @@
 import ast
 import os
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from app_snippets.background_work.checks.common import (
     all_logged,
     at_work,
     errors_in,
+    in_nobodys_hands,
     posted,
     printed,
     told_by,
@@ -16,20 +18,36 @@ from app_snippets.background_work.checks.common import (
 from workbench.around import Call, Reply, Upstream, upstream
 from workbench.around.services import MailServer, mail_server
 from workbench.clock import until
-from workbench.judge import Answer, Held, NotYet, Probe, calls, exercise, failure_in_words, ms, nodes
+from workbench.judge import (
+    Answer,
+    Held,
+    NotYet,
+    Probe,
+    calls,
+    error_of,
+    exercise,
+    failure_in_words,
+    innermost,
+    ms,
+    nodes,
+    place_in_words,
+    quoted,
+)
 from workbench.server import LiveServer
 
 MAIL = 0.3  # seconds that a mail takes in the first trial; who holds the loop for half of it sends the mail there
 SETTLED = 0.6  # seconds in which nothing has happened any more, where something of the answer's goes on for ever
+ENOUGH = 12  # lines, or calls of one kind, after which more of them are no progress
 LATER = 0.1  # seconds after which the audit service answers while the newsletter fails: a group cancels it by then
 LETTERS = "bcfghjkz"  # of an address: no SIGN can be in it
 WORK = {"mail": "the welcome mail", "newsletter": "the newsletter", "audit": "the audit entry"}
-# What the log may say of a failure: its exception, or the name of what failed.
+# What the log may say of a failure: its exception, or its function; or, in a message of its own, what failed.
 SIGNS = {
     "mail": ("SMTPServerDisconnected", "Connection unexpectedly closed", "send_welcome"),
     "newsletter": ("503", "subscribe", "HTTPStatusError"),
-    "audit": ("503", "audit", "HTTPStatusError"),
+    "audit": ("503", "HTTPStatusError"),
 }
+NAMES = {"mail": ("mail", "welcome"), "newsletter": ("newsletter", "subscri"), "audit": ("audit",)}
 
 
 @exercise(
@@ -50,10 +68,12 @@ async def tasks(answer: Answer) -> str:
         os.environ.update(SERVICES_URL=services.url, MAIL_HOST=mail.host, MAIL_PORT=str(mail.port))
         async with answer.served() as server:
             trials = _Tasks(answer, server, mail, services)
-            with all_logged(server):
-                ahead = await trials.all_well()
+            with all_logged(server), in_nobodys_hands(server) as trials.unheld:
+                ahead = await trials.all_well(MAIL)
                 for down in ({"mail"}, {"newsletter"}, {"audit"}, {"mail", "newsletter"}):
                     await trials.with_failures(down)
+                await trials.all_well(0.0)
+                trials.require_held()
     return f"The answer was out {ms(ahead)} before the mail. Whatever failed, the rest was done, and the log says it."
 
 
@@ -65,7 +85,9 @@ class _Tasks:
     services: Upstream
     address: str = ""
     held: list[Held] = field(default_factory=list)
+    unheld: list[str] = field(default_factory=list)  # coroutines whose tasks nobody holds
     logged: int = 0  # lines in the log before the sign-up
+    goes_on: bool = False  # what the sign-up began has not come to its end
 
     def done(self, what: str) -> bool:
         if what == "mail":
@@ -76,18 +98,27 @@ class _Tasks:
         """What could be done, and is not."""
         return [what for what in WORK if what not in down and not self.done(what)]
 
-    def told(self) -> str:
-        """What the log says of this sign-up, as a warning or an error."""
-        lines = list(self.server.logs)[self.logged :]
-        return told_by([line for line in lines if not line.startswith(("INFO", "DEBUG"))])
+    def entries(self) -> list[str]:
+        """What the log says since this sign-up, as warnings and errors."""
+        return [line for line in list(self.server.logs)[self.logged :] if not line.startswith(("INFO", "DEBUG"))]
 
     def unsaid(self, down: set[str]) -> list[str]:
-        """What failed, and is not in the log."""
-        told = self.told()
-        return [what for what in WORK if what in down and not any(sign in told for sign in SIGNS[what])]
+        """What failed, and is not in the log. Who names what is well besides has not said which failed."""
+        told = told_by(self.entries())
+        messages = [entry.partition("\n")[0].lower() for entry in self.entries()]
+        named = [{what for what in WORK if any(name in message for name in NAMES[what])} for message in messages]
+        return [
+            what
+            for what in WORK
+            if what in down
+            and not any(sign in told for sign in SIGNS[what])
+            and not any(what in names <= down for names in named)
+        ]
 
     def progress(self) -> tuple[int, ...]:
-        return len(self.server.logs), len(self.services.finished), len(self.mail.messages)
+        """What shows that there is some. Not for ever: what tries again and again gets nowhere."""
+        happened = len(self.server.logs) - self.logged, len(self.services.finished), len(self.mail.messages)
+        return tuple(min(number, ENOUGH) for number in happened)
 
     async def sign_up(self, down: set[str], delay: float) -> Call:
         """One sign-up of an address of its own. Comes back when all that it began has come to its end."""
@@ -101,28 +132,37 @@ class _Tasks:
         before, self.logged = at_work(self.server), len(self.server.logs)
         with self.answer.watched(self.server) as self.held:
             call = await posted(self.server, f"/sign-up/{self.address}")
-            await until(lambda: at_work(self.server) <= before, SETTLED, self.progress)
+            self.goes_on = not await until(lambda: at_work(self.server) <= before, SETTLED, self.progress)
             await until(lambda: not self.missing(down) and not self.unsaid(down), SETTLED, self.progress)
         if call.status is None or call.status >= 300:
             raise self._no_answer(call, down)
         return call
 
-    async def all_well(self) -> float:
-        tried = f"one sign-up, while a mail takes {ms(MAIL)}"
-        call = await self.sign_up(set(), MAIL)
+    async def all_well(self, delay: float) -> float:
+        tried = f"one sign-up, while a mail takes {ms(delay)}" if delay else "one sign-up, when all is well again"
+        call = await self.sign_up(set(), delay)
         if missing := self.missing(set()):
             raise Probe(tried, "a welcome mail, a newsletter subscription and an audit entry").saw(
                 f"{_listed([WORK[what] for what in missing])} never came", self._why_not_done(missing)
             )
+        if wrong := self.entries():
+            raise Probe(tried, "no warning, and no error, in the log").saw(
+                quoted(wrong[0].strip().splitlines()[-1]),
+                "A coroutine runs in a thread, on a loop of its own, and the client that it uses belongs to the "
+                "server's loop: its connections do not work elsewhere. Await it on the server's loop."
+                if "Event loop is closed" in wrong[0]
+                else "The log has a warning or an error, and nothing was down. Nobody will believe it when something "
+                "is. If the line is your own, write it in an `except` only; if it is an exception, fix what raises it.",
+            )
         (arrived,) = [one.at for one in self.mail.messages if one.to == self.address][:1]
-        if call.end > arrived:
+        if delay and call.end > arrived:
             raise Probe(tried, "an answer before the mail has arrived").saw(
                 f"the answer after {ms(call.latency)}, and the mail had arrived {ms(call.end - arrived)} before",
                 "Everything is done, and the caller waits for it: the handler awaits the work, instead of leaving it "
                 "to the BackgroundTasks, which run when the answer is out.",
             )
         longest = max(self.held, key=lambda one: one.seconds, default=None)
-        if longest and longest.seconds > MAIL / 2:
+        if delay and longest and longest.seconds > MAIL / 2:
             raise Probe(tried, "a loop that is free while the mail is sent").saw(
                 f"the loop held for {ms(longest.seconds)} at {longest}",
                 "The mail is sent in the loop now, and everybody waits for it. BackgroundTasks run a `def` in a worker "
@@ -145,6 +185,15 @@ class _Tasks:
                 tried,
                 "the failure in the log, as a warning or an error" if len(down) == 1 else "both failures in the log",
             ).saw(f"nothing about {_listed([_SERVICE[what] for what in unsaid])}", self._why_unsaid(down, unsaid))
+
+    def require_held(self) -> None:
+        if self.unheld:
+            raise Probe("to find out who holds the tasks that you start", "somebody, until they are done").saw(
+                f"nobody holds the task of `{self.unheld[0]}`",
+                "The work is done in tasks, and nobody keeps what create_task() returned: the loop knows its tasks by "
+                "weak references only, so they can be collected in the middle of their work. Leave it to the "
+                "BackgroundTasks, or keep each task until it is done.",
+            )
 
     # which mistake it is
 
@@ -191,12 +240,30 @@ class _Tasks:
                 "The `try` stands around add_task, and add_task only notes what is to be done. The task runs later, "
                 "when the answer is out and the `try` is over. The `try` must be in what the task runs."
             )
+        if self.goes_on:
+            return (
+                f"What failed has not come to its end: {ms(SETTLED)} later, your code is still at it, and what stands "
+                "behind it in the row waits. Who tries again needs an end: a few tries, and then a line in the log."
+            )
         if calls(source, "TaskGroup"):
             return (
                 "A TaskGroup belongs together: when one of its children fails, it cancels the others. That is right "
                 "for one piece of work in parts, and wrong for three that have nothing to do with each other."
             )
-        if "ERROR sign-up" in self.told() and call.request is not None and call.request.error is not None:
+        error = error_of(call)
+        chain = [one for one in _chained(error) if innermost(one.__traceback__)]
+        if len(chain) > 1:
+            return (
+                f"While the failure was dealt with, your code raised {type(chain[0]).__name__}: {chain[0]}, "
+                f"{place_in_words(innermost(chain[0].__traceback__))}. That left the task, and ended the row: an "
+                "`except` that raises guards nothing."
+            )
+        if error is None and not self.unsaid(down) and not calls(source, "gather"):
+            return (
+                "The failure is caught and logged, and what was to come after it never began: both hang on the same "
+                "`try`, or on its success. Each of the three needs a `try` of its own, whatever became of the others."
+            )
+        if "ERROR sign-up" in told_by(self.entries()) and error is not None:
             return (
                 "The failure is logged, and raised again: what leaves a background task ends the row, and the tasks "
                 "after it never run. Once it is logged, it is dealt with."
@@ -223,6 +290,12 @@ class _Tasks:
         )
 
     def _why_unsaid(self, down: set[str], unsaid: list[str]) -> str:
+        asked_for_all = any(one.arg == "return_exceptions" for one in nodes(self.answer.source, ast.keyword))
+        if asked_for_all and len(down) > 1:
+            return (
+                "Two failed, and one is in the log: gather() handed out both exceptions, and only one result was "
+                "looked at. Go through all results, and log each that is an exception."
+            )
         if calls(self.answer.source, "gather") and len(down) > 1:
             return (
                 "Two failed, and one is in the log: gather() raises the first failure only, and the second is seen by "
@@ -255,6 +328,13 @@ class _Tasks:
 
 
 _SERVICE = {"mail": "the mail server", "newsletter": "the newsletter service", "audit": "the audit service"}
+
+
+def _chained(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, and those that were being dealt with when it was raised."""
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def _listed(what: list[str]) -> str:
