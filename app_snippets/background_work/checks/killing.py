@@ -11,22 +11,23 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 from unittest.mock import patch
 
 from workbench.clock import until
+from workbench.judge import frames_of_the_cell
 
 BEFORE_COMMIT, AFTER_COMMIT, LATER = "before the commit", "after the commit", "later"
 
 STARTS = 6.0  # seconds of the judging process, of which little passes while the others use the core that they share
 
-_WRITES = re.compile(r"\s*(INSERT|REPLACE|UPDATE|DELETE)\b", re.IGNORECASE)
-_INSERTS = re.compile(r"\s*(INSERT|REPLACE)\b", re.IGNORECASE)
+_INSERTS = re.compile(r"\s*(INSERT|REPLACE)\b.*\b(users|outbox)\b", re.IGNORECASE | re.DOTALL)
 _LOOKS = re.compile(r"\s*(SELECT|WITH)\b.*\boutbox\b", re.IGNORECASE | re.DOTALL)
 _COMMITS = re.compile(r"\s*(COMMIT|END)\b", re.IGNORECASE)
+_ENDS = re.compile(r"\s*(COMMIT|END|ROLLBACK)\b", re.IGNORECASE)
 
 
 @dataclass
@@ -91,19 +92,19 @@ def _main(pipe: Connection, counter: Any) -> None:
 
     source, name, environment, point = pipe.recv()
     os.environ.update(environment)
-    durable = 0  # transactions that have been committed
+    durable = 0  # transactions that have inserted something, and were committed
 
     def watch(connection: sqlite3.Connection) -> Callable[[str], None]:
+        inserted = False  # in the transaction of the moment
+
         def note(statement: str) -> None:
-            nonlocal durable
+            nonlocal durable, inserted
             counter.value += bool(_LOOKS.match(statement))
-            inserts = bool(_INSERTS.match(statement))
-            writes, commits = bool(_WRITES.match(statement)), bool(_COMMITS.match(statement))
-            if not (writes or commits) or "sqlite_" in statement:
-                return
+            inserts, commits = bool(_INSERTS.match(statement)), inserted and bool(_COMMITS.match(statement))
             if (point == BEFORE_COMMIT and commits) or (point == AFTER_COMMIT and durable and inserts):
                 os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-            durable += commits or not connection.in_transaction
+            durable += commits or (inserts and not connection.in_transaction)
+            inserted = (inserted or inserts) and not _ENDS.match(statement)
 
         return note
 
@@ -120,18 +121,23 @@ def _main(pipe: Connection, counter: Any) -> None:
 
 @dataclass
 class Looks:
-    """How often something in this process has looked into the outbox."""
+    """What something in this process asks of its database."""
 
-    number: int = 0
+    number: int = 0  # looks into the outbox
+    inserted: bool = False  # a row into the outbox
+    lines: dict[int, int] = field(default_factory=dict)  # by thread: the line of the cell that asked for something
 
 
 @contextlib.contextmanager
 def counting_looks() -> Iterator[Looks]:
-    """Count every statement that reads the outbox, by connections that are made in the block."""
+    """Note the statements of connections that are made in the block."""
     looks = Looks()
 
     def note(statement: str) -> None:
         looks.number += bool(_LOOKS.match(statement))
+        looks.inserted |= bool(_INSERTS.match(statement)) and "outbox" in statement.lower()
+        for frame in frames_of_the_cell(threading.get_ident())[:1]:
+            looks.lines[threading.get_ident()] = frame.f_lineno
 
     with _watching(lambda _: note):
         yield looks
@@ -140,7 +146,7 @@ def counting_looks() -> Iterator[Looks]:
 @contextlib.contextmanager
 def _watching(watch: Callable[[sqlite3.Connection], Callable[[str], None]]) -> Iterator[None]:
     """Give each new connection what `watch` makes for it, to be called with every statement that it begins."""
-    connect = sqlite3.connect
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
 
     def watched(*args: Any, **options: Any) -> sqlite3.Connection:
         connection = connect(*args, **options)
