@@ -12,11 +12,12 @@ from app_snippets.background_work.checks.common import posted
 from app_snippets.background_work.checks.mails import ONE_KEY, SOON, VAIN, Reluctant, Trials, new_address
 from workbench import clock
 from workbench.clock import until
-from workbench.judge import FILE, Probe, innermost, place_in_words, tasks_of_the_cell
+from workbench.judge import FILE, Probe, innermost, ms, place_in_words, tasks_of_the_cell
 from workbench.server import LiveServer
 
 SETTLED, AGAIN = 0.3, 6  # seconds, and looks of the relay, in which what is not marked is sent again and again
 TRIES, ENOUGH = 3, 12  # calls of the service: while it is down; and those after which more are no progress
+EVERY, BUSY = 0.05, 4.0  # seconds between two looks of the relay; looks in that time that are too many
 OFTEN = 4  # asks for one mail, after it was accepted, that are too many
 
 
@@ -24,6 +25,7 @@ OFTEN = 4  # asks for one mail, after it was accepted, that are too many
 class Undisturbed(Trials):
     ended_with: list[BaseException] = field(default_factory=list)  # what the answer's tasks raised
     twice: int = 0  # mails too many, after a second sign-up of the same address
+    looks_per_pause: float = 0.0  # in the time in which the relay should pause once
     in_the_loop: int | None = None  # a line of the cell that asked the database in the event loop
     still_there: list[Any] = field(default_factory=list)  # tasks that go on when the server has stopped
 
@@ -54,9 +56,10 @@ class Undisturbed(Trials):
             for address in (ada, grace, alan):
                 self.require_one(trial, address, tried)
             await posted(server, f"/sign-up/{ada}")
-            since = clock.now()
+            before, since = self.looks.number, clock.now()
             await self._some_looks(AGAIN)
             await until(lambda: clock.now() >= since + SETTLED, SOON)
+            self.looks_per_pause = (self.looks.number - before) * EVERY / (clock.now() - since)
         self._require_quiet(trial, ada, grace, alan)
         self.twice = self.mails.sent(trial, ada) - 1
         self.in_the_loop = self.looks.lines.get(server.thread.ident or 0)
@@ -75,6 +78,12 @@ class Undisturbed(Trials):
                 "it goes on",
                 "The relay cannot be cancelled: a bare `except`, or `except BaseException`, catches the CancelledError "
                 "too, and the loop goes on. Catch what can fail: httpx.HTTPError.",
+            )
+        if self.looks_per_pause > BUSY:
+            raise Probe(f"{ms(SETTLED)} in which no mail is due", f"a look, and then a pause of {ms(EVERY)}").saw(
+                f"{self.looks_per_pause / EVERY:.0f} looks in a second",
+                "The relay looks into the outbox without a pause, and keeps a core and the database busy when nothing "
+                "is due. `await asyncio.sleep(EVERY)` after each look, also when it found nothing.",
             )
         if self.in_the_loop is not None:
             raise Probe("where the database is asked", "in threads, never in the event loop").saw(
