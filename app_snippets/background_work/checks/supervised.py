@@ -213,7 +213,7 @@ class _Supervised(Jobs):
             )
 
     async def stopping_it(self, server: LiveServer) -> float:
-        tried = f"to stop the server while five jobs run: {ms(SHORT)}, {LONG:g} s three times, and one that fails then"
+        tried = f"to stop the server while five jobs run: one needs {ms(SHORT)} more, three need {LONG:g} s, one fails"
         short = self.job("short", self.stopping.wait, lambda: asyncio.sleep(SHORT))
         fails = self.job("fails", self.stopping.wait, lambda: asyncio.sleep(SHORT / 2), failing(3))
         await self.start(server, tried, fails, short, self.lasting("last"))
