@@ -1,77 +1,86 @@
 """How the exercise "A bulkhead" is judged."""
 
 import asyncio
-import contextlib
 import gc
+import math
 import os
 import secrets
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException, Request
 
 from app_snippets.thread_limits.checks.common import (
     all_stand_still,
     failure,
     in_loop,
+    require_rest,
+    require_sdk,
+    share_of_the_loop,
     warm_up,
 )
+from app_snippets.thread_limits.checks.crowd import CALLS, SEATS, Crowd, of_asyncio, who_is_at_the_exchange, who_starves
+from workbench import clock
 from workbench.around import Burst, Call, ask, burst
-from workbench.judge import Answer, NotYet, Probe, exercise, held_at, line_of_the_loop, looking, ms, threads_in_the_cell
+from workbench.clock import until
+from workbench.judge import (
+    Answer,
+    NotYet,
+    Probe,
+    error_of,
+    exercise,
+    frames_of_the_cell,
+    held_at,
+    looking,
+    ms,
+    place_in_words,
+    said,
+    threads_in_the_cell,
+)
 from workbench.server import LiveServer, serve
 
-CALLS = 60  # slow calls in flight
-SEATS = 25  # that the exchange allows
+CLOSED = 1.0  # seconds for which the exchange keeps everyone waiting
 PATIENCE = 0.8  # seconds that a probe gets: an answer comes at once, or not before the exchange answers
 HANG = 8  # seconds after which nobody waits any longer
 TRIED = f"{CALLS} quotes at once, while the exchange keeps everyone waiting"
-PROBES = ["/health", "/colleagues"]
+PROBES = {
+    "/health": "`/health`",
+    "/colleagues": "another plain `def` of the same app",
+    "/awaits": "another `async def`, which awaits asyncio.to_thread",
+}
 
 
 class Exchange:
-    """A service that lets its callers wait until it is opened, and counts them."""
+    """A service that lets its callers wait until it is opened, for all or for one, and logs them."""
 
     def __init__(self) -> None:
         self.app = FastAPI(openapi_url=None)
         self.app.add_api_route("/quotes/{symbol}", self.quote)
         self.secret = secrets.randbelow(1_000)
+        self.asked: list[str] = []
+        self.clients: set[str] = set()
         self.in_flight = self.peak = 0
-        self.opened = asyncio.Event()
+        self.opened_at = math.inf
+        self.answered: set[int] = set()  # the calls of these numbers, before all others
+        self.refused: set[int] = set()  # and these with an error
 
-    async def quote(self, symbol: str) -> dict[str, float]:
+    async def quote(self, symbol: str, request: Request) -> dict[str, float]:
+        number = len(self.asked)
+        self.asked.append(symbol)
+        self.clients.add(request.headers.get("user-agent", "no name"))
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HANG):
-                    await self.opened.wait()
+            await until(lambda: clock.now() >= self.opened_at or number in self.answered | self.refused, HANG)
         finally:
             self.in_flight -= 1
+        if number in self.refused:
+            raise HTTPException(404, "no such symbol")
         return {"price": self.price(symbol)}
 
     def price(self, symbol: str) -> float:
         return float(self.secret + int(symbol))
-
-
-@dataclass
-class Crowd:
-    """What was seen while the exchange kept everyone waiting."""
-
-    probes: dict[str, Call]
-    held: str  # the line of the cell at which the loop was meanwhile
-    quotes: Burst | None  # None where a probe had no answer
-    peak: int
-    threads: list[str]  # names of the threads that are in the cell's code
-    limiters: int  # in use, apart from the common one
-    total: float  # tokens of the common limiter, 0 where the loop did not say
-    borrowed: int
-    waiting: int
-
-    @property
-    def stuck(self) -> list[str]:
-        """The probes that had no answer as long as the exchange was closed."""
-        return [path for path, call in self.probes.items() if call.status is None]
 
 
 @exercise(
@@ -87,7 +96,7 @@ class Crowd:
     deadline=20,
 )
 async def bulkhead(answer: Answer) -> str:
-    """While the exchange answers nobody, /health and any other def answer, and 25 calls are at the exchange."""
+    """While the exchange answers nobody, /health and others answer, and 25 calls are at the exchange."""
     os.environ["no_proxy"] = "127.0.0.1"
     ours = set(sys._current_frames())
     exchange = Exchange()
@@ -96,20 +105,11 @@ async def bulkhead(answer: Answer) -> str:
         warm_up()
         app = await _loaded(answer)
         app.add_api_route("/colleagues", _colleagues)
+        app.add_api_route("/awaits", _awaits)
         async with answer.served() as server:
             await _require_health(server)
-            crowd = await _crowd(server, service, exchange, ours)
-    _require_free_loop(crowd)
-    for path, call in crowd.probes.items():
-        if call.status != 200:
-            raise Probe(TRIED, f"an answer of {_probe_in_words(path)} while the quotes wait").saw(
-                **_starved(answer, crowd) if crowd.stuck else failure(call)
-            )
-    _require_quotes(crowd, exchange)
-    if crowd.peak != SEATS or _of_asyncio(crowd):
-        raise Probe(TRIED, f"{SEATS} calls at the exchange, at the most and no fewer, on every machine").saw(
-            f"{crowd.peak}", _who_is_at_the_exchange(answer, crowd)
-        )
+            crowd = await _crowd(answer, server, exchange, ours)
+            await _require_fresh(server, exchange)
     longest = max(call.latency for call in crowd.probes.values())
     return f"{SEATS} calls at the exchange, and /health answered in {ms(longest)} or less."
 
@@ -118,8 +118,8 @@ def _colleagues() -> str:
     return "a plain def that a colleague has added"
 
 
-def _probe_in_words(path: str) -> str:
-    return f"`{path}`" if path == "/health" else "another plain `def` of the same app"
+async def _awaits() -> str:
+    return await asyncio.to_thread(_colleagues)
 
 
 async def _loaded(answer: Answer) -> FastAPI:
@@ -152,29 +152,50 @@ async def _require_health(server: LiveServer) -> None:
         )
 
 
-async def _crowd(server: LiveServer, service: LiveServer, exchange: Exchange, ours: set[int]) -> Crowd:
-    """Sixty quotes at once, and two probes when all of them wait, for whatever it is."""
+async def _crowd(answer: Answer, server: LiveServer, exchange: Exchange, ours: set[int]) -> Crowd:
+    """Sixty quotes at once, and what is to be seen when all of them wait, for whatever it is. Raises NotYet."""
     paths = [f"/quotes/{number}" for number in range(CALLS)]
+    begun = clock.now()
     quotes = asyncio.create_task(burst(server, paths, CALLS, timeout=HANG))
-    await all_stand_still(ours, lambda: _arrived(server) >= CALLS, lambda: (_arrived(server), exchange.in_flight))
-    probes: dict[str, Call] = {}
-    with looking(lambda: line_of_the_loop(server)) as looks:
-        total, borrowed, waiting = await _common_limiter(server)
-        threads, limiters = [one.name for one in threads_in_the_cell()], _limiters_in_use()
-        if not held_at(looks):  # if it is, nobody would be answered
-            probes = {call.path: call for call in (await burst(server, PROBES, len(PROBES), timeout=PATIENCE)).calls}
-    assert service.loop is not None
-    service.loop.call_soon_threadsafe(exchange.opened.set)
-    crowd = Crowd(probes, held_at(looks), None, exchange.peak, threads, limiters, total, borrowed, waiting)
-    if crowd.stuck or crowd.held:
+    try:
+        await all_stand_still(ours, lambda: _arrived(server) >= CALLS, lambda: (_arrived(server), exchange.in_flight))
+        with looking(lambda: _place_of_the_loop(server)) as places:
+            total, borrowed, waiting = await _common_limiter(server)
+            names = [one.name for one in threads_in_the_cell()]
+            crowd = Crowd(names, *_in_use(), total, borrowed, waiting, exchange.peak)
+            if not held_at([line for line, _ in places]):  # if it is, nobody would be answered
+                answers = await burst(server, list(PROBES), len(PROBES), timeout=PATIENCE)
+                crowd.probes = {call.path: call for call in answers.calls}
+        _require_free_loop(places)
+        _require_probes(answer, crowd)
+        if crowd.peak == SEATS and not quotes.done():
+            require_rest(TRIED, await share_of_the_loop(server, 0.1))
+            await _require_seats_back(server, exchange)
+        await asyncio.sleep(max(0.0, begun + CLOSED - clock.now()))
+        exchange.opened_at = clock.now()
+        crowd.quotes, crowd.peak = await _all_of(quotes, exchange), exchange.peak
+    finally:
+        exchange.opened_at = min(exchange.opened_at, clock.now())
         quotes.cancel()
-    else:
-        crowd.quotes, crowd.peak = await quotes, exchange.peak
+    _require_quotes(crowd, exchange)
+    if crowd.peak != SEATS or crowd.borrowed > SEATS or of_asyncio(crowd):
+        raise Probe(TRIED, f"{SEATS} calls at the exchange, at the most and no fewer, on every machine").saw(
+            f"{crowd.peak}", who_is_at_the_exchange(answer, crowd)
+        )
+    require_sdk(TRIED, "fetch_quote", exchange.clients)
     return crowd
 
 
 def _arrived(server: LiveServer) -> int:
     return sum(request.path.startswith("/quotes/") for request in list(server.record.requests))
+
+
+def _place_of_the_loop(server: LiveServer) -> tuple[str, object]:
+    """The line of the handler at which the loop is, "" for none, and the instruction in whatever that line called."""
+    frames, innermost = frames_of_the_cell(server.thread.ident), sys._current_frames().get(server.thread.ident or 0)
+    if not frames or innermost is None:
+        return "", None
+    return place_in_words(frames[-1].f_lineno), (innermost.f_code, innermost.f_lasti)
 
 
 async def _common_limiter(server: LiveServer) -> tuple[float, int, int]:
@@ -185,119 +206,124 @@ async def _common_limiter(server: LiveServer) -> tuple[float, int, int]:
     return await in_loop(server, look()) or (0, 0, 0)
 
 
-def _limiters_in_use() -> int:
-    """How many limiters have lent a token now. One for each request is a mistake."""
-    return sum(isinstance(one, anyio.CapacityLimiter) and one.borrowed_tokens > 0 for one in gc.get_objects())
+def _in_use() -> tuple[int, int]:
+    """How many limiters have lent a token now, and how many semaphores there are. One for each request is a mistake."""
+    there = gc.get_objects()
+    limiters = sum(isinstance(one, anyio.CapacityLimiter) and one.borrowed_tokens > 0 for one in there)
+    return limiters, sum(isinstance(one, asyncio.Semaphore | anyio.Semaphore) for one in there)
 
 
-def _require_free_loop(crowd: Crowd) -> None:
-    if crowd.held:
-        raise Probe(TRIED, "a loop that is free while they wait").saw(
-            f"held at {crowd.held}",
-            f"The loop itself is held, at {crowd.held}: what waits there does so in an `async def`, without an "
-            "`await`, and nobody else is served meanwhile. It belongs in a thread.",
+def _require_free_loop(places: list[tuple[str, object]]) -> None:
+    held = held_at([line for line, _ in places])
+    if not held:
+        return
+    if len({instruction for line, instruction in places if line == held}) > 3:
+        why = (
+            f"The loop itself is held, at {held}: it goes round there without an `await`, and nobody else is served, "
+            "whose leaving would end it. Await the limiter or the semaphore, which lets everybody wait in line."
         )
+    else:
+        why = (
+            f"The loop itself is held, at {held}: what waits there does so in an `async def`, without an `await`, and "
+            "nobody else is served meanwhile. Await it, or let it wait in a thread."
+        )
+    raise Probe(TRIED, "a loop that is free while they wait").saw(f"held at {held}", why)
 
 
-def _starved(answer: Answer, crowd: Crowd) -> dict[str, str]:
-    return {"seen": "no answer until the exchange answered", "diagnosis": _who_starves(answer, crowd)}
+def _require_probes(answer: Answer, crowd: Crowd) -> None:
+    for path, call in crowd.probes.items():
+        if call.status != 200:
+            raise Probe(TRIED, f"an answer of {PROBES[path]} while the quotes wait").saw(
+                **failure(call)
+                if not crowd.stuck
+                else {"seen": "no answer until the exchange answered", "diagnosis": who_starves(answer, crowd)}
+            )
 
 
-def _who_starves(answer: Answer, crowd: Crowd) -> str:
-    is_async = asyncio.iscoroutinefunction
-    exhausted = crowd.total and crowd.borrowed >= crowd.total
-    if "/health" not in crowd.stuck:
-        return (
-            "`/health` has got away from the crowd, and everyone else is still in it: the quotes hold all of the "
-            "common threads, and every other plain `def` waits for one. Move the quotes out, not their neighbours."
-        )
-    if "/colleagues" not in crowd.stuck:
-        return "`/health` waits for the same places as the quotes do. It must not share their pool."
-    if not exhausted:
-        return "Every plain `def` waits, though the common pool has threads left: something else holds them up."
-    if is_async(answer["health"]):
-        return (
-            "`/health` is an `async def` now, but `get_version` is a plain `def`, and FastAPI takes a common thread "
-            "for each dependency of that kind. The quotes still hold all of them."
-        )
-    if crowd.total != 40:
-        return (
-            f"The common pool has {crowd.total:g} threads now, and it is still common: enough quotes hold all of them, "
-            "and `/health` waits behind."
-        )
-    if any(name.startswith(("ThreadPoolExecutor", "asyncio_")) for name in crowd.threads):
-        return (
-            "The SDK runs in a pool of its own, but somebody waits for it in a common thread: each quote takes two "
-            "threads, and the common ones run out as before. Let the handler be an `async def` that awaits."
-        )
-    if crowd.peak < crowd.borrowed:
-        return (
-            f"{crowd.peak} calls are at the exchange, and {crowd.borrowed:g} common threads are gone: the others wait "
-            "for their turn inside a thread, and hold it meanwhile. Wait first, in the loop, and take a thread then."
-        )
-    if is_async(answer["quote"]) and crowd.borrowed + crowd.waiting < CALLS:
-        return (
-            f"Something lets {crowd.borrowed + crowd.waiting} quotes in at a time. That is more than the "
-            f"{crowd.total:g} common threads, so they run out before that limit is reached."
-        )
-    if is_async(answer["quote"]):
-        return (
-            f"The handler awaits its thread, but takes it from the common {crowd.total:g}, as every plain `def` does. "
-            "Say which limiter the thread is to be counted by."
-        )
-    return (
-        f"`quote` is a plain `def`, so each call takes one of the {crowd.total:g} common threads until the exchange "
-        "answers. When they are gone, `/health` stands in the same queue."
+async def _require_seats_back(server: LiveServer, exchange: Exchange) -> None:
+    """The exchange answers one of its callers, and refuses another: each time, the next one comes. Raises NotYet."""
+    for serve_first, how, why in (
+        (
+            exchange.answered,
+            "answers one of them",
+            "Whoever has a seat at the exchange keeps it for ever. Give it back when the call has returned: `async "
+            "with` does, and so does `limiter=`.",
+        ),
+        (
+            exchange.refused,
+            "refuses one of them",
+            "A call that fails keeps its seat, because it never comes to the line that gives it back. `finally` does, "
+            "`async with` and `limiter=` do.",
+        ),
+    ):
+        came = len(exchange.asked)
+        serve_first.add(came - 1)
+        if not await until(_more_than(exchange.asked, came), 0.8) and _waiting(server) >= CALLS - 2:
+            raise Probe(f"{TRIED} but {how}", "the next quote in its seat").saw("an empty seat", why)
+
+
+def _waiting(server: LiveServer) -> int:
+    """How many quotes have had no answer."""
+    return sum(one.path.startswith("/quotes/") and one.done is None for one in list(server.record.requests))
+
+
+def _more_than(asked: list[str], count: int) -> Callable[[], bool]:
+    return lambda: len(asked) > count
+
+
+async def _all_of(quotes: "asyncio.Task[Burst]", exchange: Exchange) -> Burst:
+    """The answers to all quotes, once the exchange answers. Raises NotYet where they stop coming."""
+    if await until(quotes.done, 2, progress=lambda: (len(exchange.asked), exchange.in_flight)):
+        return quotes.result()
+    raise Probe(TRIED + ", and then answers", f"{CALLS} quotes").saw(
+        f"{len(exchange.asked)} quotes were asked for at the exchange, and then no more",
+        "The exchange has answered everybody who asked, and the other quotes still wait for a seat or a thread that "
+        "nobody gives back.",
     )
 
 
-def _of_asyncio(crowd: Crowd) -> bool:
-    """Whether asyncio.to_thread makes the calls: on some machine its pool has just as many threads as are allowed."""
-    return any(name.startswith("asyncio_") for name in crowd.threads)
-
-
-def _who_is_at_the_exchange(answer: Answer, crowd: Crowd) -> str:
-    pools = {name.rpartition("_")[0] for name in crowd.threads if name.startswith("ThreadPoolExecutor")}
-    if any(name.startswith("asyncio_") for name in crowd.threads):
-        return (
-            "The thread comes from the pool of asyncio.to_thread. Its size is min(32, cores + 4), which lets "
-            f"{crowd.peak} in on this machine and another number on the next one, and everything else that calls "
-            "asyncio.to_thread shares it."
-        )
-    if crowd.peak > SEATS and len(pools) > 1:
-        return (
-            "Each request makes an executor of its own. Each of them has its limit, and together they have none: make "
-            "one, in the lifespan."
-        )
-    if crowd.peak > SEATS and crowd.limiters > 1:
-        return (
-            "Each request makes a limiter of its own. Each of them has one user, and together they limit nothing: make "
-            "one, in the lifespan."
-        )
-    if crowd.peak > SEATS and crowd.total > 40:
-        return (
-            "The common pool was made larger, so there is a thread for everybody today. Nothing keeps the quotes from "
-            f"taking all of it tomorrow, and the exchange allows {SEATS}. They need a pool of their own."
-        )
-    if crowd.peak > SEATS and (asyncio.iscoroutinefunction(answer["health"]) or crowd.borrowed):
-        return (
-            f"Nothing limits the quotes: {crowd.peak} of them are at the exchange, which allows {SEATS}. Keeping "
-            "`/health` out of their way is one half; the other half is a limit for the quotes themselves."
-        )
-    if crowd.peak > SEATS:
-        return f"The quotes have a pool of their own, and it is too large: the exchange allows {SEATS}."
-    if crowd.peak == 1:
-        return "The quotes take turns: one lock, or one thread, for all of them."
-    return f"The quotes have a pool of their own, and it is smaller than it may be: the exchange allows {SEATS}."
-
-
 def _require_quotes(crowd: Crowd, exchange: Exchange) -> None:
-    probe = Probe(TRIED + ", and then answers", f"{CALLS} quotes")
-    for call in crowd.quotes.calls if crowd.quotes else []:
-        if call.status != 200:
+    probe = Probe(f"{TRIED} for {CLOSED:g} s, and then answers", f"{CALLS} quotes")
+    calls = crowd.quotes.calls if crowd.quotes else []
+    refused = {exchange.asked[number] for number in exchange.refused}
+    early = [call for call in calls if call.end < exchange.opened_at and error_of(call) is None]
+    if len(early) > len(exchange.answered | exchange.refused):
+        raise probe.saw(
+            f"{said(early[-1])} after {ms(early[-1].latency)}",
+            "A quote did not wait for the exchange. Turning callers away, or giving up after a time, is a pattern of "
+            "its own; here, everybody waits and is served.",
+        )
+    for call in calls:
+        if call.path.rpartition("/")[2] in refused:
+            _require_no_price(call)
+        elif call.status != 200:
             raise probe.saw(**failure(call))
-        if call.parsed != exchange.price(call.path.rpartition("/")[2]):
-            raise probe.saw(
-                f"`{call.text[:80]}` from `{call.path}`",
-                "A quote is no longer what the exchange said. Ask it for each request, and return its price.",
-            )
+        else:
+            _require_price(probe, call, exchange)
+
+
+def _require_no_price(call: Call) -> None:
+    if call.status is None or call.status < 400:
+        raise Probe(TRIED + " but refuses one of them", "an error in its place").saw(
+            said(call),
+            "The exchange has refused this quote, and its caller gets a price. Let the exception out: an error is the "
+            "only true answer.",
+        )
+
+
+async def _require_fresh(server: LiveServer, exchange: Exchange) -> None:
+    """A quote that was asked for before gets the price of now. Raises NotYet."""
+    exchange.secret += 1_000
+    probe = Probe("one of the quotes again, when its price has changed", "its price of now")
+    call = await ask(server, "/quotes/1", timeout=HANG)
+    if call.status != 200:
+        raise probe.saw(**failure(call))
+    _require_price(probe, call, exchange)
+
+
+def _require_price(probe: Probe, call: Call, exchange: Exchange) -> None:
+    if call.parsed != exchange.price(call.path.rpartition("/")[2]):
+        raise probe.saw(
+            f"`{call.text[:80]}` from `{call.path}`",
+            "A quote is no longer what the exchange says. Ask it for each request, and return its price.",
+        )

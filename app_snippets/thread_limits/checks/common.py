@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -10,8 +11,14 @@ from typing import Any
 
 from workbench import clock
 from workbench.around import Call
-from workbench.judge import error_of, failure_in_words, tasks_of_the_cell, threads_in_the_cell
+from workbench.judge import Answer, Probe, error_of, failure_in_words
 from workbench.server import LiveServer
+
+URLLIB = "Python-urllib/"  # what the SDKs of both exercises say that they are
+RESTING = (
+    0.2  # of the time: a loop that only waits is at work for some hundredths of it, one that spins for a third or more
+)
+thread_time = time.thread_time  # bound here, because an answer may change the time module
 
 
 def warm_up() -> None:
@@ -24,30 +31,67 @@ async def in_loop(server: LiveServer, work: Coroutine[Any, Any, Any]) -> Any:
     assert server.loop is not None
     future: Future[Any] = asyncio.run_coroutine_threadsafe(work, server.loop)
     with contextlib.suppress(TimeoutError):
-        return await asyncio.wait_for(asyncio.wrap_future(future), 1)
+        return await asyncio.wait_for(asyncio.wrap_future(future), 0.5)
     return None
+
+
+async def share_of_the_loop(server: LiveServer, seconds: float) -> float:
+    """The share of so many seconds in which the loop's thread is at work. 0 where the loop is held."""
+
+    async def used() -> float:
+        return thread_time()
+
+    before, begun = await in_loop(server, used()), clock.now()
+    await asyncio.sleep(seconds)
+    after, took = await in_loop(server, used()), clock.now() - begun
+    return 0.0 if before is None or after is None else (after - before) / took
+
+
+def require_rest(tried: str, share: float) -> None:
+    """The loop rests while there is nothing to do. Raises NotYet."""
+    if share > RESTING:
+        raise Probe(tried, "a loop that rests while there is nothing to do").saw(
+            f"at work for {100 * share:.0f} % of the time",
+            "The loop goes round and round without a rest, and a core with it: somebody asks again and again whether "
+            "it is time. `sleep(0)` comes back at once. Await what ends the wait.",
+        )
+
+
+def endpoint(answer: Answer, path: str) -> object:
+    """The function that answers at a path of the app."""
+    return next((one.endpoint for one in answer["app"].routes if getattr(one, "path", "") == path), None)
+
+
+def require_sdk(tried: str, function: str, clients: set[str]) -> None:
+    """Every call to the service came from the SDK. Raises NotYet."""
+    for client in clients:
+        if not client.startswith(URLLIB):
+            raise Probe(tried, f"calls that `{function}` makes").saw(
+                f"calls of another client, `{client[:40]}`",
+                f"`{function}` stands for an SDK that you cannot rewrite, and here something else makes its calls. "
+                "Call it as it is, in a thread.",
+            )
 
 
 async def all_stand_still(ours: set[int], complete: Callable[[], bool], count: Callable[[], object]) -> None:
     """Wait until all is `complete` and no thread gets any further; a while longer where it does not become so.
+
+    A second without a change of `count` is enough, too: a loop that spins never stands still.
 
     All threads share one core, or at least one GIL: whoever can go on does so while this one sleeps.
 
     ours: the threads that are not looked at, by their ids. count: what else may not change any more.
     """
     last: object = None
-    still, limit = 0, clock.now() + 3
+    counted, still, limit = count(), 0, clock.now() + 1
     while still < (8 if complete() else 100) and clock.now() < limit:
         await asyncio.sleep(0.005)
         places = {one: (at.f_code, at.f_lasti) for one, at in sys._current_frames().items() if one not in ours}
         now = places, count()
         still = still + 1 if now == last else 0
+        if now[1] != counted:
+            counted, limit = now[1], clock.now() + 1
         last = now
-
-
-def at_work(server: LiveServer, call: Call) -> bool:
-    """Whether something of the cell goes on: a thread, a task of its own, or the request of a call after its answer."""
-    return bool(threads_in_the_cell() or tasks_of_the_cell(server) or (call.request and call.request.done is None))
 
 
 def failure(call: Call) -> dict[str, str]:
@@ -61,9 +105,5 @@ def failure(call: Call) -> dict[str, str]:
     if "already holding one of this" in words["seen"]:
         words["diagnosis"] = (
             "The call borrows from the same limiter twice, by `async with` and by `limiter=`. One of the two is enough."
-        )
-    elif call.status in (429, 503):
-        words["diagnosis"] = (
-            "Who finds the pool full is turned away. That is a pattern of its own; here, everybody waits and is served."
         )
     return words

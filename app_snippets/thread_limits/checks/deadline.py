@@ -1,51 +1,45 @@
 """How the exercise "A deadline for a thread" is judged."""
 
 import asyncio
-import contextlib
 import os
-import threading
-from collections import Counter
 from dataclasses import dataclass
-from types import FrameType
 
-from fastapi import FastAPI
-
-from app_snippets.thread_limits.checks.common import at_work, failure, in_loop, warm_up
-from workbench import clock
+from app_snippets.thread_limits.checks.common import (
+    endpoint,
+    failure,
+    in_loop,
+    require_rest,
+    require_sdk,
+    share_of_the_loop,
+    warm_up,
+)
+from app_snippets.thread_limits.checks.warehouse import DEADLINE, LATE, PASSED, Warehouse
+from app_snippets.thread_limits.checks.writer import Writer, who_writes_on
 from workbench.around import Call, Heartbeat, ask, heartbeat
 from workbench.clock import until
-from workbench.judge import Answer, Held, Probe, exercise, ms, require_pings, threads_in_the_cell
+from workbench.judge import (
+    Answer,
+    Held,
+    Probe,
+    calls,
+    error_of,
+    exercise,
+    ms,
+    require_pings,
+    said,
+    tasks_of_the_cell,
+    threads_in_the_cell,
+)
 from workbench.server import LiveServer, serve
 
-DEADLINE = 0.5  # seconds that the cell gives an export
-ROWS, ROW = 100, 0.02  # of the large export, and seconds that the warehouse takes for each: 2 s in all
+ROWS = 100  # of the large export
 ROWS_BESIDE = 2
-LATE = 1.0  # seconds: twice the deadline, and half of what all rows take
-STILL_ALLOWED = 2  # rows after the answer: one is under way, and one may have passed its look at the clock
+BEGUN_BY = 0.8 * DEADLINE  # the small export, which is asked for at half: from the first row of the large one
+EARLY = 0.8 * DEADLINE
 HANG = 8  # seconds after which nobody waits any longer
-TRIED_EXPORT = f"an export of {ROWS} rows, more than fit into its {DEADLINE:g} s"
-
-
-class Warehouse:
-    """A service that writes rows, and counts those that it was asked for by their jobs."""
-
-    def __init__(self) -> None:
-        self.app = FastAPI(openapi_url=None)
-        self.app.add_api_route("/{job}/{row}", self.write, methods=["POST"])
-        self.asked = Counter[str]()
-        self.answered = asyncio.Event()  # the large export: until then, the small one does not get any further
-        self.hurried_from = 0.0  # when nobody can be in time any longer, the rest need not take as long
-
-    async def write(self, job: str, row: int) -> None:
-        self.asked[job] += 1
-        if job == "small":
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2 * DEADLINE):
-                    await self.answered.wait()
-            return
-        self.hurried_from = self.hurried_from or clock.now() + ROWS * ROW
-        if clock.now() < self.hurried_from:
-            await asyncio.sleep(ROW)
+TRIED = f"an export of {ROWS} rows, more than fit into its {DEADLINE:g} s"
+LOG = ", and a look at the warehouse's log"
+BESIDE = f"an export of {ROWS_BESIDE} rows beside the large one, of the same job"
 
 
 @dataclass
@@ -53,15 +47,17 @@ class Exports:
     """One trial: a large export, and a small one beside it."""
 
     large: Call
+    machine: float  # seconds that the large one took on the machine's own clock, by which locks with a timeout go
     small: Call
     later: Call | None
     before: int  # rows of the large one that were asked for until its answer
-    after: int  # and since
+    after: int  # and after the answer
     held: list[Held]
     beat: Heartbeat
-    threads: list[str]
-    events: list[threading.Event]
+    writers: list[Writer]  # the threads of the large one while it was under way
+    still: list[Writer]  # and those after its answer
     left: bool  # whether a task of the loop still waits for the thread
+    share: float  # of the time, in which the loop was at work
 
 
 @exercise(
@@ -84,12 +80,21 @@ async def deadline(answer: Answer) -> str:
     with serve(warehouse.app, name="warehouse") as service:
         os.environ["WAREHOUSE_URL"] = service.url
         async with answer.served() as server:
-            await _require_export(server, "first", 1)
+            await _require_export(server, warehouse)
             seen = await _exports(answer, server, service, warehouse)
-    _judge_large(answer, seen)
-    for call in [seen.small, seen.later]:
-        _require_small(call)
-    return f"504 after {ms(seen.large.latency)}, nothing written after it, and the export beside it is complete."
+    require_sdk(TRIED, "write_row", warehouse.clients)
+    _require_free_loop(seen)
+    _require_row_after_row(warehouse)
+    _judge_large(answer, seen, warehouse)
+    _require_small(seen.small, warehouse.rows["small"], BESIDE, ROWS_BESIDE)
+    if warehouse.small_began > warehouse.passed - PASSED + BEGUN_BY:
+        raise Probe(BESIDE, "rows of it while the large one is written").saw(
+            "no row of it until the large one was answered",
+            "The exports take turns: a lock, or one thread, for all of them. Each may write when it is asked for.",
+        )
+    if seen.later:
+        _require_small(seen.later, warehouse.rows["later"], "an export of one row after the large one", 1)
+    return f"504 after {ms(seen.large.latency)}, no row after the deadline, and the exports beside it are complete."
 
 
 async def _post(server: LiveServer, job: str, rows: int) -> Call:
@@ -97,11 +102,11 @@ async def _post(server: LiveServer, job: str, rows: int) -> Call:
     return await ask(server, f"/exports/{job}?rows={rows}", method="POST", timeout=HANG)
 
 
-async def _require_export(server: LiveServer, job: str, rows: int) -> None:
-    call = await _post(server, job, rows)
-    if call.status == 200 and call.body == b'{"written":1}':
+async def _require_export(server: LiveServer, warehouse: Warehouse) -> None:
+    call, log = await _post(server, "first", 1), warehouse.rows["first"]
+    if call.status == 200 and call.parsed == {"written": 1} and log == [0]:
         return
-    probe = Probe(f"`POST /exports/{job}?rows={rows}`, which is soon done", '`{"written":1}`')
+    probe = Probe("`POST /exports/first?rows=1`, which is soon done" + LOG, '`{"written":1}`, and row 0 in the log')
     if call.status == 504:
         raise probe.saw(
             "status 504",
@@ -109,42 +114,53 @@ async def _require_export(server: LiveServer, job: str, rows: int) -> None:
         )
     if call.status != 200:
         raise probe.saw(**failure(call))
+    if not log:
+        raise probe.saw(
+            f"`{call.text[:80]}`, and no row in the log",
+            "The thread stops before its first row: its event is set from the start, or it goes on while the event is "
+            "set. `stop.is_set` without its parentheses is always true.",
+        )
     raise probe.saw(
-        f"`{call.text[:80]}`",
-        "A short export must be written, and say how many rows it wrote, as before.",
+        f"`{call.text[:80]}`, and {_listed(log)} in the log",
+        "A short export must be written, from row 0 on, and say how many rows it wrote, as before.",
     )
+
+
+def _listed(rows: list[int]) -> str:
+    return f"row {', '.join(map(str, rows[:5]))}" if rows else "no row"
 
 
 async def _exports(answer: Answer, server: LiveServer, service: LiveServer, warehouse: Warehouse) -> Exports:
     """A large export, and a small one that begins half a deadline later and ends after it."""
+    log, idle = warehouse.rows["large"], set(threads_in_the_cell())
 
-    def after() -> int:
-        return warehouse.asked["large"] - before
+    def mine() -> list[Writer]:
+        return [Writer(thread.name, frames) for thread, frames in threads_in_the_cell().items() if thread not in idle]
 
     with answer.watched(server, shortest=0.01) as held:
         async with heartbeat(server, every=0.05, timeout=HANG) as beat:
+            begun, ended = os.times().elapsed, list[tuple[float, int]]()
             large = asyncio.create_task(_post(server, "large", ROWS))
-            await until(lambda: warehouse.asked["large"] or large.done(), HANG)
+            large.add_done_callback(lambda _: ended.append((os.times().elapsed - begun, len(log))))
+            await until(lambda: log or large.done(), HANG)
             await asyncio.sleep(DEADLINE / 2)
-            small = asyncio.create_task(_post(server, "small", ROWS_BESIDE))
+            writers = mine()
+            small = asyncio.create_task(_post(server, "large", ROWS_BESIDE))
+            share = await share_of_the_loop(server, DEADLINE / 5)
             answered = await large
-            before = warehouse.asked["large"]
-            frames = threads_in_the_cell()
-            threads = [thread.name for thread in frames]
-            events = [one for mine in frames.values() for one in _events(mine)]
+            late = warehouse.late
             assert service.loop is not None
             service.loop.call_soon_threadsafe(warehouse.answered.set)
             beside = await small
-            await until(lambda: after() > STILL_ALLOWED or not at_work(server, answered), 1, progress=after)
-            left = await in_loop(server, _still_waiting()) or False
-            later = await _post(server, "later", 1) if after() <= STILL_ALLOWED else None
-    return Exports(answered, beside, later, before, after(), held, beat, threads, events, left)
 
+            def at_work() -> bool:
+                return bool(mine() or tasks_of_the_cell(server) or (answered.request and not answered.request.done))
 
-def _events(frames: list[FrameType]) -> list[threading.Event]:
-    """The events that a thread's functions in the cell can see."""
-    values = [value for frame in frames for value in (*frame.f_locals.values(), *frame.f_globals.values())]
-    return [value for value in values if isinstance(value, threading.Event)]
+            await until(lambda: warehouse.late - late > 2 or not at_work(), 1, progress=lambda: len(log))
+            still, left = mine(), await in_loop(server, _still_waiting()) or False
+            later = await _post(server, "later", 1) if warehouse.late <= 1 else None
+    machine, before = ended[0]
+    return Exports(answered, machine, beside, later, before, len(log) - before, held, beat, writers, still, left, share)
 
 
 async def _still_waiting() -> bool:
@@ -153,107 +169,123 @@ async def _still_waiting() -> bool:
     return bool(names & {"to_thread", "run_sync", "run_in_threadpool", "_shielded"})
 
 
-def _judge_large(answer: Answer, seen: Exports) -> None:
-    large = seen.large
-    is_async = asyncio.iscoroutinefunction(answer["create_export"])
+def _require_free_loop(seen: Exports) -> None:
     held = sum(one.seconds for one in seen.held)
     if held > DEADLINE / 2:
-        raise Probe(TRIED_EXPORT + ", with a heartbeat on /ping", "a loop that is free until the deadline").saw(
+        raise Probe(TRIED + ", with a heartbeat on /ping", "a loop that is free until the deadline").saw(
             f"held for {ms(held)}, at {max(seen.held, key=lambda one: one.seconds)}, and one ping waited "
             f"{ms(seen.beat.longest)}",
             "The loop is held while rows are written or while somebody waits for the thread. In an `async def`, both "
             "have to be awaited.",
         )
-    require_pings(seen.beat, TRIED_EXPORT + ", with a heartbeat on /ping")
-    if large.status is None or large.status == 500:
-        raise Probe(TRIED_EXPORT, "status 504").saw(**failure(large))
-    probe = Probe(TRIED_EXPORT, f"status 504 within {LATE:g} s")
+    require_pings(seen.beat, TRIED + ", with a heartbeat on /ping")
+    require_rest(TRIED, seen.share)
+
+
+def _require_row_after_row(warehouse: Warehouse) -> None:
+    log = warehouse.rows["large"]
+    if warehouse.most_at_once > 1 or log != list(range(len(log))):
+        raise Probe(TRIED + LOG, "row after row, from 0 on").saw(
+            f"{warehouse.most_at_once} rows at once" if warehouse.most_at_once > 1 else f"{_listed(log)}, …",
+            "An export writes its rows in their order, one after the other, and only its deadline ends it. Several at "
+            "once are another export.",
+        )
+
+
+def _judge_large(answer: Answer, seen: Exports, warehouse: Warehouse) -> None:
+    large, late = seen.large, warehouse.late
+    allowed = 0 if warehouse.slow else 1  # the row under way at the deadline, which may come late
+    probe = Probe(TRIED, f"status 504 within {LATE:g} s")
+    if large.status is None or (error_of(large) and not isinstance(error_of(large), TimeoutError)):
+        raise probe.saw(**failure(large))
+    if late <= allowed and max(large.latency, seen.machine) < EARLY:
+        raise probe.saw(
+            f"status {large.status} after {ms(large.latency)}, and {seen.before} rows written", _early(seen)
+        )
     if large.latency > LATE:
-        if large.status != 200:
-            why = (
-                "The answer says that it was too late, and says so when all of the work is done: something waited for "
-                "the thread on the way out. A `with` block of an executor does, and so does a TaskGroup."
-            )
-        elif (is_async and any("AnyIO" in name for name in seen.threads)) or _uses_anyio(answer):
-            why = (
-                "AnyIO does not leave a thread behind: when its deadline passes, it goes on waiting until the function "
-                "has returned, and then there is a result. The function itself must end earlier."
-            )
-        else:
-            why = "Nothing ends the export at its deadline: the answer comes when all rows are written."
-        raise probe.saw(f"status {large.status} after {ms(large.latency)}", why)
-    if large.latency < DEADLINE / 2 and large.status == 200:
-        raise probe.saw(
-            f"status 200, and {seen.before} rows written",
-            "An export that was over before has left its flag set, and this one stops at once. One event, or one flag, "
-            "serves all requests: each request needs its own.",
+        raise probe.saw(f"status {large.status} after {ms(large.latency)}", _late(answer, seen))
+    log = Probe(TRIED + LOG, "no row that begins after the deadline")
+    what = f"status {large.status} after {ms(large.latency)}"
+    if seen.still and seen.after <= allowed:
+        raise log.saw(
+            what + ", and a thread that stays",
+            "The thread writes no more, and does not return either: it is lost for all others. Let its function end.",
         )
-    if large.latency < DEADLINE / 2:
-        raise probe.saw(
-            f"status {large.status} after {ms(large.latency)}, and {seen.before} rows written",
-            f"The export is refused before it was tried. It has its {DEADLINE:g} s, and uses them.",
+    if seen.still:
+        raise log.saw(
+            what + ", and the rows went on",
+            who_writes_on(answer, seen.still, seen.left, early=large.latency < EARLY),
         )
-    if seen.after > STILL_ALLOWED:
-        raise Probe(
-            TRIED_EXPORT + ", and a look at the warehouse after the answer",
-            "no more rows after the answer than the one under way",
-        ).saw(f"status {large.status} after {ms(large.latency)}, and the rows went on", _who_writes_on(seen, is_async))
+    if late > allowed:
+        raise log.saw(
+            what + f", and {late} rows that began after the deadline",
+            "The export does end, but later than at its deadline. Either the thread looks up only now and then, or "
+            "what it looks at is not the deadline of its own request. Look before each row.",
+        )
     if large.status != 504:
-        raise probe.saw(
-            f"status {large.status}: `{large.text[:80]}`",
-            "The export stops, but its answer does not say so: who reads it takes half of the rows for all of them. "
-            "Answer 504.",
-        )
+        raise probe.saw(said(large), _not_504(large))
 
 
-def _uses_anyio(answer: Answer) -> bool:
-    return asyncio.iscoroutinefunction(answer["create_export"]) and answer["anyio"] is not None
-
-
-def _who_writes_on(seen: Exports, is_async: bool) -> str:
-    if any(event.is_set() for event in seen.events):
+def _early(seen: Exports) -> str:
+    if seen.large.status == 200:
         return (
-            "The event is set, and the thread does not look at it while it writes. Look before each row: between two "
-            "looks, nothing can stop a thread."
+            "An export that was over before has left its flag set, and this one stops at once. One event, or one flag, "
+            "serves all requests: each request needs its own."
         )
-    if seen.events:
-        return (
-            "The thread looks at its event, and nobody sets it: when the deadline passes, only the wait ends. Set the "
-            "event on the way out."
-        )
-    if seen.left:
-        return (
-            "The answer is out, and a task still waits for the thread: a shield keeps a wait from being cancelled. The "
-            "thread needs no protection, nothing can cancel it. It needs to be told."
-        )
-    if any("ThreadPoolExecutor" in name for name in seen.threads):
-        return (
-            "The executor was told to cancel, perhaps, or left alone. A call that has begun cannot be taken back: "
-            "cancel() reaches only those that still wait for a thread."
-        )
-    if is_async and any("AnyIO" in name for name in seen.threads):
-        return (
-            "The wait for the AnyIO thread was given up, and that is all that `abandon_on_cancel` or a timeout of "
-            "asyncio's can do. The thread writes on, and its token is free again, so the limit is no longer one."
-        )
+    if not seen.before:
+        return f"The export is refused before it was tried. It has its {DEADLINE:g} s, and uses them."
     return (
-        "The timeout cancelled the wait and left the thread as it was. The caller was told that the export had been "
-        "stopped, and the thread writes every one of its rows."
+        f"The export ends before its deadline. It has {DEADLINE:g} s, counted from its own request: a shorter timeout "
+        "takes some of them away, and so does a deadline that belongs to another request."
     )
 
 
-def _require_small(call: Call | None) -> None:
-    if call is None:
-        return
-    probe = Probe(f"an export of {ROWS_BESIDE} rows beside the large one, and one after it", "all of its rows written")
-    rows = 1 if "later" in call.path else ROWS_BESIDE
-    said = call.text[:80]
-    if call.status == 200 and call.parsed == {"written": rows}:
-        return
-    if call.status in (200, 504):
-        raise probe.saw(
-            f"status {call.status}: `{said}`",
-            "The deadline of one export stopped another. One event, or one flag, serves all requests: each request "
-            "needs its own.",
+def _late(answer: Answer, seen: Exports) -> str:
+    with_anyio = any("AnyIO" in one.name for one in seen.writers)
+    if seen.before < ROWS:
+        return f"The export ends before its last row, and not at its deadline, {DEADLINE:g} s after it was asked for."
+    if seen.large.status != 200:
+        return (
+            "The answer says that it was too late, and says so when all of the work is done: something waited for the "
+            "thread on the way out. A `with` block of an executor does, and so does a TaskGroup."
         )
-    raise probe.saw(**failure(call))
+    if (
+        with_anyio
+        and asyncio.iscoroutinefunction(endpoint(answer, "/exports/{job}"))
+        and calls(answer.source, "fail_after")
+    ):
+        return (
+            "AnyIO does not leave a thread behind: when its deadline passes, it goes on waiting until the function "
+            "has returned, and then there is a result. The function itself must end earlier."
+        )
+    return (
+        "Nothing ends the export at its deadline: the answer comes when all rows are written. A timeout for each row "
+        "begins anew with each of them."
+    )
+
+
+def _not_504(large: Call) -> str:
+    if error_of(large):
+        return "The deadline ends the export, and its TimeoutError becomes a 500. Catch it, and answer 504."
+    if large.status == 200:
+        return (
+            "The export stops, but its answer does not say so: who reads it takes half of the rows for all of them. "
+            "Answer 504."
+        )
+    return f"The export stops in time, and its answer has status {large.status}. 504, Gateway Timeout, is asked for."
+
+
+def _require_small(call: Call, log: list[int], tried: str, rows: int) -> None:
+    probe = Probe(tried + LOG, f'`{{"written":{rows}}}`, and as many rows in the log')
+    seen = f"{said(call)}, and {len(log)} of {rows} rows in the log"
+    if call.status == 200 and call.parsed == {"written": rows} and log == list(range(rows)):
+        return
+    if call.status not in (200, 504):
+        raise probe.saw(**failure(call))
+    if len(log) < rows or call.status == 504:
+        raise probe.saw(
+            seen,
+            "The deadline of one export stopped another. One event, or one flag, serves all requests, or all of a job: "
+            "each request needs its own.",
+        )
+    raise probe.saw(seen, "The rows are written, and the answer has another number, or they are written twice.")
