@@ -166,6 +166,7 @@ async def _crowd(answer: Answer, server: LiveServer, exchange: Exchange, ours: s
             if not held_at([line for line, _ in places]):  # if it is, nobody would be answered
                 answers = await burst(server, list(PROBES), len(PROBES), timeout=PATIENCE)
                 crowd.probes = {call.path: call for call in answers.calls}
+        require_sdk(TRIED, "fetch_quote", exchange.clients)
         _require_free_loop(places)
         _require_probes(answer, crowd)
         if crowd.peak == SEATS and not quotes.done():
@@ -173,7 +174,7 @@ async def _crowd(answer: Answer, server: LiveServer, exchange: Exchange, ours: s
             await _require_seats_back(server, exchange)
         await asyncio.sleep(max(0.0, begun + CLOSED - clock.now()))
         exchange.opened_at = clock.now()
-        crowd.quotes, crowd.peak = await _all_of(quotes, exchange), exchange.peak
+        crowd.quotes, crowd.peak = await _all_of(quotes, server, exchange), exchange.peak
     finally:
         exchange.opened_at = min(exchange.opened_at, clock.now())
         quotes.cancel()
@@ -182,7 +183,6 @@ async def _crowd(answer: Answer, server: LiveServer, exchange: Exchange, ours: s
         raise Probe(TRIED, f"{SEATS} calls at the exchange, at the most and no fewer, on every machine").saw(
             f"{crowd.peak}", who_is_at_the_exchange(answer, crowd)
         )
-    require_sdk(TRIED, "fetch_quote", exchange.clients)
     return crowd
 
 
@@ -271,9 +271,9 @@ def _more_than(asked: list[str], count: int) -> Callable[[], bool]:
     return lambda: len(asked) > count
 
 
-async def _all_of(quotes: "asyncio.Task[Burst]", exchange: Exchange) -> Burst:
+async def _all_of(quotes: "asyncio.Task[Burst]", server: LiveServer, exchange: Exchange) -> Burst:
     """The answers to all quotes, once the exchange answers. Raises NotYet where they stop coming."""
-    if await until(quotes.done, 2, progress=lambda: (len(exchange.asked), exchange.in_flight)):
+    if await until(quotes.done, 2, progress=lambda: (len(exchange.asked), _waiting(server))):
         return quotes.result()
     raise Probe(TRIED + ", and then answers", f"{CALLS} quotes").saw(
         f"{len(exchange.asked)} quotes were asked for at the exchange, and then no more",
