@@ -2,14 +2,12 @@
 
 import asyncio
 import gc
-import math
 import os
-import secrets
 import sys
 from collections.abc import Callable
 
 import anyio.to_thread
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI
 
 from app_snippets.thread_limits.checks.common import (
     all_stand_still,
@@ -21,6 +19,7 @@ from app_snippets.thread_limits.checks.common import (
     warm_up,
 )
 from app_snippets.thread_limits.checks.crowd import CALLS, SEATS, Crowd, of_asyncio, who_is_at_the_exchange, who_starves
+from app_snippets.thread_limits.checks.exchange import HANG, Exchange
 from workbench import clock
 from workbench.around import Burst, Call, ask, burst
 from workbench.clock import until
@@ -42,45 +41,12 @@ from workbench.server import LiveServer, serve
 
 CLOSED = 1.0  # seconds for which the exchange keeps everyone waiting
 PATIENCE = 0.8  # seconds that a probe gets: an answer comes at once, or not before the exchange answers
-HANG = 8  # seconds after which nobody waits any longer
 TRIED = f"{CALLS} quotes at once, while the exchange keeps everyone waiting"
 PROBES = {
     "/health": "`/health`",
     "/colleagues": "another plain `def` of the same app",
     "/awaits": "another `async def`, which awaits asyncio.to_thread",
 }
-
-
-class Exchange:
-    """A service that lets its callers wait until it is opened, for all or for one, and logs them."""
-
-    def __init__(self) -> None:
-        self.app = FastAPI(openapi_url=None)
-        self.app.add_api_route("/quotes/{symbol}", self.quote)
-        self.secret = secrets.randbelow(1_000)
-        self.asked: list[str] = []
-        self.clients: set[str] = set()
-        self.in_flight = self.peak = 0
-        self.opened_at = math.inf
-        self.answered: set[int] = set()  # the calls of these numbers, before all others
-        self.refused: set[int] = set()  # and these with an error
-
-    async def quote(self, symbol: str, request: Request) -> dict[str, float]:
-        number = len(self.asked)
-        self.asked.append(symbol)
-        self.clients.add(request.headers.get("user-agent", "no name"))
-        self.in_flight += 1
-        self.peak = max(self.peak, self.in_flight)
-        try:
-            await until(lambda: clock.now() >= self.opened_at or number in self.answered | self.refused, HANG)
-        finally:
-            self.in_flight -= 1
-        if number in self.refused:
-            raise HTTPException(404, "no such symbol")
-        return {"price": self.price(symbol)}
-
-    def price(self, symbol: str) -> float:
-        return float(self.secret + int(symbol))
 
 
 @exercise(
@@ -173,10 +139,10 @@ async def _crowd(answer: Answer, server: LiveServer, exchange: Exchange, ours: s
             require_rest(TRIED, await share_of_the_loop(server, 0.1))
             await _require_seats_back(server, exchange)
         await asyncio.sleep(max(0.0, begun + CLOSED - clock.now()))
-        exchange.opened_at = clock.now()
+        exchange.open()
         crowd.quotes, crowd.peak = await _all_of(quotes, server, exchange), exchange.peak
     finally:
-        exchange.opened_at = min(exchange.opened_at, clock.now())
+        exchange.open()
         quotes.cancel()
     _require_quotes(crowd, exchange)
     if crowd.peak != SEATS or crowd.borrowed > SEATS or of_asyncio(crowd):
@@ -219,13 +185,13 @@ def _require_free_loop(places: list[tuple[str, object]]) -> None:
         return
     if len({instruction for line, instruction in places if line == held}) > 3:
         why = (
-            f"The loop itself is held, at {held}: it goes round there without an `await`, and nobody else is served, "
+            f"Your code holds the event loop, at {held}: it goes round there without an `await`, and nobody is served, "
             "whose leaving would end it. Await the limiter or the semaphore, which lets everybody wait in line."
         )
     else:
         why = (
-            f"The loop itself is held, at {held}: what waits there does so in an `async def`, without an `await`, and "
-            "nobody else is served meanwhile. Await it, or let it wait in a thread."
+            f"Your code holds the event loop, at {held}: what waits there does so in an `async def`, without an "
+            "`await`, and nobody else is served meanwhile. Await it, or let it wait in a thread."
         )
     raise Probe(TRIED, "a loop that is free while they wait").saw(f"held at {held}", why)
 
@@ -242,7 +208,7 @@ def _require_probes(answer: Answer, crowd: Crowd) -> None:
 
 async def _require_seats_back(server: LiveServer, exchange: Exchange) -> None:
     """The exchange answers one of its callers, and refuses another: each time, the next one comes. Raises NotYet."""
-    for serve_first, how, why in (
+    for numbers, how, why in (
         (
             exchange.answered,
             "answers one of them",
@@ -257,7 +223,8 @@ async def _require_seats_back(server: LiveServer, exchange: Exchange) -> None:
         ),
     ):
         came = len(exchange.asked)
-        serve_first.add(came - 1)
+        numbers.append(came - 1)
+        exchange.answer(came - 1)
         if not await until(_more_than(exchange.asked, came), 0.8) and _waiting(server) >= CALLS - 2:
             raise Probe(f"{TRIED} but {how}", "the next quote in its seat").saw("an empty seat", why)
 
@@ -287,7 +254,7 @@ def _require_quotes(crowd: Crowd, exchange: Exchange) -> None:
     calls = crowd.quotes.calls if crowd.quotes else []
     refused = {exchange.asked[number] for number in exchange.refused}
     early = [call for call in calls if call.end < exchange.opened_at and error_of(call) is None]
-    if len(early) > len(exchange.answered | exchange.refused):
+    if len(early) > len(exchange.answered + exchange.refused):
         raise probe.saw(
             f"{said(early[-1])} after {ms(early[-1].latency)}",
             "A quote did not wait for the exchange. Turning callers away, or giving up after a time, is a pattern of "

@@ -15,9 +15,7 @@ from workbench.judge import Answer, Probe, error_of, failure_in_words
 from workbench.server import LiveServer
 
 URLLIB = "Python-urllib/"  # what the SDKs of both exercises say that they are
-RESTING = (
-    0.2  # of the time: a loop that only waits is at work for some hundredths of it, one that spins for a third or more
-)
+RESTING = 0.3  # of the time: a loop that only waits is at work for some hundredths of it, one that spins for most
 thread_time = time.thread_time  # bound here, because an answer may change the time module
 
 
