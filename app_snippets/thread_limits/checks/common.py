@@ -15,8 +15,11 @@ from workbench.judge import Answer, Probe, error_of, failure_in_words
 from workbench.server import LiveServer
 
 URLLIB = "Python-urllib/"  # what the SDKs of both exercises say that they are
-RESTING = 0.3  # of the time: a loop that only waits is at work for some hundredths of it, one that spins for most
-thread_time = time.thread_time  # bound here, because an answer may change the time module
+RESTING = 0.1  # of the time: a loop that only waits is at work for some hundredths of it
+thread_time, process_time = (
+    time.thread_time,
+    time.process_time,
+)  # bound here, because an answer may change the time module
 
 
 def warm_up() -> None:
@@ -34,15 +37,20 @@ async def in_loop(server: LiveServer, work: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def share_of_the_loop(server: LiveServer, seconds: float) -> float:
-    """The share of so many seconds in which the loop's thread is at work. 0 where the loop is held."""
+    """The share of so many seconds in which the loop's thread is at work, where most of the work is its own, else 0.
+
+    A core that is shared with other processes makes a share of the time smaller, and none of the work.
+    """
 
     async def used() -> float:
         return thread_time()
 
-    before, begun = await in_loop(server, used()), clock.now()
+    before, begun, all_before = await in_loop(server, used()), clock.now(), process_time()
     await asyncio.sleep(seconds)
-    after, took = await in_loop(server, used()), clock.now() - begun
-    return 0.0 if before is None or after is None else (after - before) / took
+    after, took, work = await in_loop(server, used()), clock.now() - begun, process_time() - all_before
+    if before is None or after is None or after - before < work / 2:
+        return 0.0
+    return (after - before) / took
 
 
 def require_rest(tried: str, share: float) -> None:
