@@ -50,7 +50,8 @@ async def share_of_the_loop(server: LiveServer, seconds: float) -> float:
     after, took, work = await in_loop(server, used()), clock.now() - begun, process_time() - all_before
     if before is None or after is None or after - before < work / 2:
         return 0.0
-    return (after - before) / took
+    share: float = (after - before) / took
+    return share
 
 
 def require_rest(tried: str, share: float) -> None:
