@@ -175,8 +175,9 @@ async def _common_limiter(server: LiveServer) -> tuple[float, int, int]:
 def _in_use() -> tuple[int, int]:
     """How many limiters have lent a token now, and how many semaphores there are. One for each request is a mistake."""
     there = gc.get_objects()
-    limiters = sum(isinstance(one, anyio.CapacityLimiter) and one.borrowed_tokens > 0 for one in there)
-    return limiters, sum(isinstance(one, asyncio.Semaphore | anyio.Semaphore) for one in there)
+    # By type(), because isinstance() asks a proxy for what it stands for, which may be gone.
+    limiters = sum(issubclass(type(one), anyio.CapacityLimiter) and one.borrowed_tokens > 0 for one in there)
+    return limiters, sum(issubclass(type(one), asyncio.Semaphore | anyio.Semaphore) for one in there)
 
 
 def _require_free_loop(places: list[tuple[str, object]]) -> None:

@@ -16,10 +16,8 @@ from workbench.server import LiveServer
 
 URLLIB = "Python-urllib/"  # what the SDKs of both exercises say that they are
 RESTING = 0.1  # of the time: a loop that only waits is at work for some hundredths of it
-thread_time, process_time = (
-    time.thread_time,
-    time.process_time,
-)  # bound here, because an answer may change the time module
+# Bound here, because an answer may change the time module.
+thread_time, process_time = time.thread_time, time.process_time
 
 
 def warm_up() -> None:
