@@ -200,7 +200,7 @@ class _Supervised(Jobs):
 
         async def count() -> None:
             gc.collect()
-            left.append(sum(isinstance(one, asyncio.Task) and one.done() for one in gc.get_objects()))
+            left.append(sum(issubclass(type(one), asyncio.Task) and one.done() for one in gc.get_objects()))
 
         await self.do(server, count)
         await self.start(server, f"{MANY} short jobs", *[nothing] * MANY)
