@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,21 +167,3 @@ def failure(answered: Answered) -> dict[str, str]:
         "seen": f"{answered}"[:120] + (f", {line}" if line else ""),
         "diagnosis": f"The request ended with {named}. Fix that first.",
     }
-
-
-async def in_one_task(app: Any, variable: ContextVar[str], path: str) -> tuple[str, str]:
-    """What a context variable is before and after one request that is made without a server, in the same task."""
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        pass
-
-    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "GET"}
-    scope |= {"scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
-    scope |= {"headers": [(b"host", b"test")], "client": ("test", 1), "server": ("test", 80), "state": {}}
-    before = variable.get()
-    with contextlib.suppress(Exception):
-        await app(scope, receive, send)
-    return before, variable.get()
