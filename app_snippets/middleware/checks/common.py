@@ -56,13 +56,14 @@ async def call(
     server: LiveServer, path: str, headers: dict[str, str | bytes] | None = None, method: str = "GET"
 ) -> Answered:
     """One call on a connection of its own, with the path and the headers as they are given."""
-    answered, before = Answered(), len(server.record.requests)
+    answered, port = Answered(), 0
     sent = [("host", f"127.0.0.1:{server.port}"), ("connection", "close"), ("content-length", "0")]
     sent += list((headers or {}).items())
     http = h11.Connection(h11.CLIENT)
     try:
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            port = writer.get_extra_info("sockname")[1]
             try:
                 writer.write(http.send(h11.Request(method=method, target=path, headers=sent)) or b"")
                 writer.write(http.send(h11.EndOfMessage()) or b"")
@@ -75,9 +76,9 @@ async def call(
         answered.trouble = f"no whole answer within {TIMEOUT:g} s"
     except (OSError, EOFError, h11.ProtocolError) as error:
         answered.trouble = f"{type(error).__name__}: {error}"
-    mine = list(server.record.requests)[before:]
-    answered.request = next((one for one in mine if one.path == path.partition("?")[0]), None)
-    if (answered.status or 500) >= 500:  # what was raised is known when the answer has gone out
+    mine = [one for one in list(server.record.requests) if one.client_port == port]
+    answered.request = mine[-1] if mine else None
+    if answered.trouble or (answered.status or 500) >= 500:  # what was raised is known when the answer has gone out
         await over(answered)
     return answered
 

@@ -26,7 +26,7 @@ REFUSED: dict[str, str | bytes] = {
     EMPTY: "",
 }
 BEFORE = "before"
-IN_A_ROW = 50  # requests that get ids of the app's own, as quickly as one after another can
+IN_A_ROW = 200  # requests that get ids of the app's own, as quickly as one after another can
 PART = "A part of the caller's id was kept, and who has sent it cannot know which. Replace it by one of your own."
 
 
@@ -74,7 +74,7 @@ def _why_not_kept(id: str, got: str) -> str:
         return "64 characters are still allowed, and this id was replaced. In a regular expression: {1,64}."
     if len(id) == 1:
         return "One character is enough, and this id was replaced. In a regular expression: {1,64}."
-    return "All of its characters are allowed, capitals and digits included, and this id was replaced."
+    return "All of its characters are allowed, capitals, digits and `-` included, and this id was replaced."
 
 
 def _why_taken(taken: set[str]) -> str:

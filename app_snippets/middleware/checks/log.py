@@ -49,7 +49,7 @@ class Log:
     async def require_line(self, path: str, id: str, status: str, since: int = 0) -> Line:
         """The one line that the last request to a path has left."""
         found = await self.lines_of(path, since)
-        probe = Probe(f"`GET {path}`", f"one line of log_request with `id={id[:40]}` and `status={status}`")
+        probe = Probe(f"a call of {path}", f"one line of log_request with `id={id[:40]}` and `status={status}`")
         elsewhere = [line.path for line in self.lines() if line.id == id and line.path != path]
         if not found and elsewhere:
             raise probe.saw(f"`path={elsewhere[0]}`", "The line has another path than the request: `scope['path']`.")

@@ -18,7 +18,7 @@ from app_snippets.middleware.checks.ids import (
 )
 from app_snippets.middleware.checks.log import Line, Log
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, Probe, calls, exercise
+from workbench.judge import Answer, NotYet, Probe, calls, exercise, innermost, place_in_words
 from workbench.server import LiveServer
 
 STREAM = 0.3  # seconds that the rows of /export take
@@ -53,6 +53,7 @@ async def request_id(answer: Answer) -> str:
         line = await trials.export()
         await trials.broken()
         await trials.log.require_one_for_each()
+        trials.require_no_error()
     await require_own_ids_and_reset(answer)
     return f"Ids echoed, bounded and logged, cookies whole, a stream of 300 ms logged as {1000 * line.seconds:.0f} ms."
 
@@ -92,34 +93,44 @@ class _Trials:
             )
 
     async def alone(self) -> None:
-        given = f"order-{secrets.token_hex(4)}"
-        for number, (how, headers) in enumerate(
-            {"no id": {}, f"`x-request-id: {given}`": {"x-request-id": given}}.items()
-        ):
-            tried, answered = f"`GET /id` with {how}", await call(self.server, "/id", dict(headers))
-            if answered.status != 200:
-                raise Probe(tried, "status 200").saw(**failure(answered))
-            there = answered.all("x-request-id")
-            if len(there) != 1 or not there[0]:
-                raise Probe(tried, "a header `x-request-id` in the answer").saw(
-                    f"{len(there)} of them" if len(there) != 1 else "an empty one",
-                    "The header is there more than once. `http.response.start` comes once: add it to that message only."
-                    if len(there) > 1
-                    else "The answer has no id, so that a caller has nothing to quote. The message "
-                    "`http.response.start` carries the headers: wrap `send`, and add yours there.",
-                )
-            if number and there[0] != given:
-                raise Probe(tried, "that id in the answer").saw(
-                    f"`{there[0][:40]}`",
-                    "The caller's id was ignored. A proxy or another service has given it already, and its log and "
-                    "yours can be joined by it only when you keep it.",
-                )
+        await self._alone("GET", "/id", 200)
+        await self._alone("OPTIONS", "/missing", 404)
+        given = secrets.token_hex(16)
+        got = await self._alone("GET", "/id", 200, {"x-request-id": given})
+        if got != given:
+            raise Probe(f"`GET /id` with `x-request-id: {given}`", "that id in the answer").saw(
+                f"`{got[:40]}`",
+                "The caller's id was ignored. A proxy or another service has given it already, and its log and yours "
+                "can be joined by it only when you keep it.",
+            )
+
+    async def _alone(self, method: str, path: str, status: int, headers: dict[str, str | bytes] | None = None) -> str:
+        """The id that one call has: the same in its answer, in the code and in its line."""
+        tried = f"`{method} {path}` with " + (f"`x-request-id: {headers['x-request-id']!s}`" if headers else "no id")
+        since = len(self.log.lines(path))
+        answered = await call(self.server, path, headers, method)
+        if answered.status != status or answered.trouble:
+            raise Probe(tried, f"status {status}").saw(**failure(answered))
+        there = answered.all("x-request-id")
+        if len(there) != 1 or not there[0]:
+            raise Probe(tried, "a header `x-request-id` in the answer").saw(
+                f"{len(there)} of them" if len(there) != 1 else "an empty one",
+                "The header is there more than once. `http.response.start` comes once: add it to that message only."
+                if len(there) > 1
+                else "Another request has its id, and this one has none: each HTTP request gets one, whatever its "
+                "method and its status are."
+                if path != "/id"
+                else "The answer has no id, so that a caller has nothing to quote. The message `http.response.start` "
+                "carries the headers: wrap `send`, and add yours there.",
+            )
+        if path == "/id":
             _require_seen_inside(tried, answered)
-            await self.log.require_line("/id", there[0], "200", number)
+        await self.log.require_line(path, there[0], str(status), since)
+        return there[0]
 
     async def at_once(self) -> None:
         """Ids of all kinds, and among them some that only tell whose answer it is."""
-        mine = {id: id for id in (f"call-{number}" for number in range(AT_ONCE))}
+        mine = {id: id for id in (secrets.token_hex(16) for _ in range(AT_ONCE))}
         sent: dict[str, str | bytes] = {**mine, **KEPT, **REFUSED}
         every = await asyncio.gather(*(call(self.server, "/id", {"x-request-id": id}) for id in sent.values()))
         answers = dict(zip(sent, every, strict=True))
@@ -136,13 +147,21 @@ class _Trials:
     async def export(self) -> Line:
         """The stream, while other requests come and go. Where that goes wrong, once more alone, for the sentence."""
         try:
-            return await self._export(in_company=True)
+            line = await self._export(in_company=True)
         except NotYet as error:
             await self._export(in_company=False)
             raise error.because(MIXED) from None
+        ended = {one.path: one.done or 0.0 for one in list(self.server.record.requests)}
+        if ended["/id"] > ended["/export"]:
+            raise Probe("`GET /id` while a stream is on its way", "an answer before the stream is over").saw(
+                "an answer after its end",
+                "Requests wait for each other: the slowest holds up all the rest. What belongs to one request is a "
+                "local variable of `__call__`, and needs no lock.",
+            )
+        return line
 
     async def _export(self, *, in_company: bool) -> Line:
-        since, known = sum(line.path == "/export" for line in self.log.lines()), len(self.server.record.requests)
+        since, known = len(self.log.lines("/export")), len(self.server.record.requests)
         tried, begun = "`GET /export`, a stream of three rows in 300 ms", perf_counter()
         streaming = asyncio.create_task(call(self.server, "/export", {"x-request-id": "stream-1"}))
         if in_company:
@@ -151,7 +170,8 @@ class _Trials:
                 lambda: streaming.done() or any(one.first_byte for one in list(self.server.record.requests)[known:]),
                 OVER,
             )
-            await asyncio.gather(call(self.server, "/id"), call(self.server, "/missing", method="OPTIONS"))
+            await call(self.server, "/id")
+            await call(self.server, "/missing")
         answered = await streaming
         if answered.status != 200 or answered.trouble:
             raise Probe(tried, "status 200, and all rows").saw(**failure(answered))
@@ -222,6 +242,17 @@ class _Trials:
                 "Your middleware caught the exception and kept it: nobody will learn what went wrong. Log, and let it "
                 "go on with `raise`, or use `finally`.",
             )
+
+    def require_no_error(self) -> None:
+        for request in list(self.server.record.requests):
+            if request.error is not None and request.path != "/broken":
+                line = place_in_words(innermost(request.error.__traceback__))
+                raise Probe(f"`{request.method} {request.path}`", "no exception once the answer is sent").saw(
+                    f"{type(request.error).__name__}, {line}".rstrip(", "),
+                    f"The answer was sent, and then your middleware raised {type(request.error).__name__}: "
+                    f"{str(request.error)[:160]}. What belongs to one request is a local variable of `__call__`, and "
+                    "is used in the task in which it was made.",
+                )
 
 
 def _require_seen_inside(tried: str, answered: Answered) -> None:
