@@ -69,6 +69,7 @@ async def document(name: str) -> str:
     return DOCUMENTS[name.strip("/")]
 
 
+@app.websocket("/live")
 @app.websocket("/private/live")
 async def live(websocket: WebSocket) -> None:
     await websocket.accept()
