@@ -1,7 +1,11 @@
 """How the exercise "CORS for two pages" is judged: by what a browser would let a page do."""
 
+import asyncio
 import json
 from dataclasses import dataclass
+from typing import Any
+
+from fastapi.middleware.cors import CORSMiddleware
 
 from app_snippets.middleware.checks.common import Answered, call, failure
 from workbench.judge import Answer, Probe, exercise
@@ -9,16 +13,51 @@ from workbench.server import LiveServer
 
 TOKEN = "Bearer swordfish"
 GOOD = ["https://shop.example.com", "http://localhost:5173"]
-EVIL = [
-    "https://evil.example",
-    "null",
-    "https://shop.example.com.evil.example",
-    "https://evil-shop.example.com",
-    "http://shop.example.com",
-    "https://shopxexample.com",
-    "http://localhost:51730",
-    "http://localhost:5173.evil.example",
-]
+EVERYONE = (
+    "Every page on the web may act as your user: whatever Origin comes in is sent back as the one allowed. Send it "
+    "back only when it is one of yours."
+)
+NULL = (
+    "`null` is no origin of yours: a sandboxed frame on any page sends it. An origin is allowed when it is one of the "
+    "two."
+)
+BEGINS = (
+    "It begins as yours does, and only that was compared. Anyone can put your name in front of their own. Compare the "
+    "whole origin."
+)
+ENDS = "It ends as yours does, and only that was compared. Anyone can register such a name. Compare the whole origin."
+PART = (
+    "It is a part of yours: `in` looks for a part when a text stands behind it, and for a whole origin in a list. "
+    "Anyone can register such a name. Compare with a list."
+)
+RELATED = "A name below or beside yours is another origin, and may be somebody else's. Allow the two, and no more."
+SCHEME = (
+    "The scheme belongs to the origin. Over plain http, whoever is on the same network can put a page of his own into "
+    "that name."
+)
+PORT = "The port belongs to the origin: another one is another program. Compare the whole origin."
+DOT = (
+    "In a regular expression, `.` stands for any character, and somebody will buy that name. Escape it, or compare "
+    "with a list."
+)
+EVIL = {  # and what went wrong where it is the first that gets in
+    "https://evil.example": EVERYONE,
+    "null": NULL,
+    "https://shop.example.com.evil.example": BEGINS,
+    "https://evil-shop.example.com": ENDS,
+    "https://www.shop.example.com": RELATED,
+    "https://blog.example.com": RELATED,
+    "http://shop.example.com": SCHEME,
+    "https://localhost:5173": SCHEME,
+    "http://localhost:3000": PORT,
+    "https://shop.example.com:8443": PORT,
+    "http://localhost:51730": BEGINS,
+    "http://localhost:5173.evil.example": BEGINS,
+    "https://shop.example.co": PART,
+    "http://localhost:517": PART,
+    "https://shopxexample.com": DOT,
+    "https://shop.examplexcom": DOT,
+}
 SAFE_METHODS = ("GET", "HEAD", "POST")
 
 
@@ -95,17 +134,18 @@ def _listed(answered: Answered, header: str) -> set[str]:
     ],
 )
 async def cors(answer: Answer) -> str:
-    """Two good pages and eight others: preflight, reading, deleting, errors, and what a cache may keep."""
+    """Two good pages and many others: preflight, reading, deleting, errors, and what a cache may keep."""
     async with answer.served() as server:
         pages = _Pages(answer, server)
         await pages.without_a_page()
-        for origin in EVIL:
-            await pages.evil(origin)
         for origin in GOOD:
             await pages.reads(origin)
             await pages.errors(origin)
             await pages.varies(origin)
-        await pages.deletes()
+        for origin in GOOD:
+            await pages.deletes(origin)
+        for origin in EVIL:
+            await pages.evil(origin)
     return f"{len(GOOD)} pages read, delete and see their errors; {len(EVIL)} others get nothing."
 
 
@@ -113,6 +153,9 @@ async def cors(answer: Answer) -> str:
 class _Pages:
     answer: Answer
     server: LiveServer
+
+    def _layers(self) -> list[Any]:
+        return getattr(self.answer["app"], "user_middleware", [])
 
     async def without_a_page(self) -> None:
         answered = await call(self.server, "/orders", {"authorization": TOKEN})
@@ -134,66 +177,22 @@ class _Pages:
                 "Authentication stays.",
             )
 
-    async def evil(self, origin: str) -> None:
-        answered = await call(self.server, "/orders", {"origin": origin, "authorization": TOKEN})
-        deleting = await visit(self.server, origin, "/orders/1", method="DELETE")
-        if _unreadable(answered, origin) and deleting.blocked.startswith("preflight"):
-            return
-        how = "reads your user's orders" if not _unreadable(answered, origin) else "may send a DELETE"
-        raise Probe(f"a page of `{origin}`", "no answer that it may read, and no preflight that succeeds").saw(
-            f"it {how}", self._why_let_in(origin)
-        )
-
-    def _why_let_in(self, origin: str) -> str:
-        if origin == "https://evil.example":
-            if any("*" in layer.kwargs.get("allow_origins", ()) for layer in self.answer["app"].user_middleware):
-                return (
-                    "Every page on the web may act as your user. With credentials, `*` cannot be sent, so for "
-                    '`allow_origins=["*"]` CORSMiddleware sends back whatever Origin came in. Name the origins.'
-                )
-            return (
-                "Every page on the web may act as your user: whatever Origin comes in is sent back as the one allowed. "
-                "Send it back only when it is one of yours."
-            )
-        if origin == "null":
-            return (
-                "`null` is no origin of yours: a sandboxed frame on any page sends it. An origin is allowed when it is "
-                "one of the two."
-            )
-        if origin.startswith("http://shop"):
-            return (
-                "The scheme belongs to the origin. Over plain http, whoever is on the same network can put a page of "
-                "his own into that name."
-            )
-        if "shopx" in origin:
-            return (
-                "In a regular expression, `.` stands for any character, and somebody will buy that name. Escape it, or "
-                "compare with a list."
-            )
-        if origin.startswith(tuple(GOOD)):
-            return (
-                f"`{origin}` begins as yours does, and only that was compared. Anyone can put your name in front of "
-                "their own. Compare the whole origin."
-            )
-        return (
-            f"`{origin}` ends as yours does, and only that was compared. Anyone can register such a name. Compare the "
-            "whole origin."
-        )
-
     async def reads(self, origin: str) -> None:
         done = await visit(self.server, origin, "/orders")
         if done.blocked or done.answered is None or "a lamp" not in done.answered.body:
             raise Probe(
                 f"a page of `{origin}` reads /orders: preflight, then GET with the token and credentials", "the orders"
-            ).saw(str(done), self._why_kept_out(done))
+            ).saw(str(done), await self._why_kept_out(done, origin))
 
-    def _why_kept_out(self, done: Visit) -> str:
+    async def _why_kept_out(self, done: Visit, origin: str) -> str:
         preflight = done.preflight or Answered()
         if "is `*`" in done.blocked:
             return (
                 "`*` and credentials do not go together: a browser refuses that answer, whoever the page is. Send the "
                 "one origin that asks, when it is one of yours."
             )
+        if "Allow-Origin is `" in done.blocked:
+            return "An answer allows one origin: send back the one that asks, when it is one of yours."
         if "times" in done.blocked:
             return "Two layers add the same header, and a browser refuses an answer that allows two origins. Keep one."
         if "Credentials" in done.blocked:
@@ -206,6 +205,12 @@ class _Pages:
                 "Your CORS layer adds its headers, and lets the preflight through to Authentication, which refuses it: "
                 "a preflight carries no token. The layer has to answer every preflight itself."
             )
+        with_token = await call(self.server, "/orders", {"origin": origin, "authorization": TOKEN})
+        if preflight.status == 401 and not with_token.all("access-control-allow-origin"):
+            return (
+                "No CORS layer answers this page, neither the preflight, which carries no token, nor the request with "
+                "one. Add CORSMiddleware with the origins, outside of Authentication."
+            )
         if preflight.status == 401:
             return (
                 "A preflight carries no token, so Authentication refused it before CORS was asked. The layer that is "
@@ -216,10 +221,21 @@ class _Pages:
                 "Nobody answers the OPTIONS request that a browser sends first, the preflight: it ended at the routes, "
                 "which know no such method. The CORS layer has to answer it itself."
             )
-        if "Allow-Headers" in done.blocked or "headers" in preflight.body:
-            return "The page sends an authorization header, and the preflight does not allow it: allow_headers."
-        if preflight.body.startswith("Disallowed CORS origin"):
+        refused = preflight.body if preflight.body.startswith("Disallowed CORS") else ""
+        if refused and sum(layer.cls is CORSMiddleware for layer in self._layers()) > 1:
+            return (
+                f"There are two CORS layers. The outermost answers a preflight by itself, here with `{refused}`, and "
+                "the other is not asked. Keep one that allows all that both should."
+            )
+        if "origin" in refused:
             return "The page's own origin is not among those allowed. An origin is scheme, host and port, no slash."
+        if "method" in refused:
+            return (
+                "The preflight for a GET is refused: allow_methods names what may follow a preflight, and a GET with "
+                "an authorization header has one. Both belong there, GET and DELETE."
+            )
+        if "headers" in refused or "Allow-Headers" in done.blocked:
+            return "The page sends an authorization header, and the preflight does not allow it: allow_headers."
         if done.answered is not None:
             return "The preflight succeeds, and the answer itself lacks the headers: both need them."
         return failure(preflight)["diagnosis"]
@@ -235,11 +251,21 @@ class _Pages:
                 f"a {status} that the page may read",
             ).saw(
                 str(done),
+                self._why_no_error(done, status),
+            )
+
+    def _why_no_error(self, done: Visit, status: int) -> str:
+        if not done.blocked:
+            return (
+                "The status is another one than without CORS. What a page may do is for Authentication and the routes "
+                "to say, as before; CORS says who may read it."
+            )
+        if status == 401:
+            return (
                 "The answer is a 401 without CORS headers, so the page is told of a network error, and cannot ask its "
                 "user to log in again. Authentication answers by itself, outside of your CORS layer: add CORS last."
-                if status == 401
-                else "An error answer lacks the headers that a good one has. The page needs to read its errors, too.",
             )
+        return "An error answer lacks the headers that a good one has. The page needs to read its errors, too."
 
     async def varies(self, origin: str) -> None:
         answered = await call(self.server, "/orders", {"origin": origin, "authorization": TOKEN})
@@ -250,13 +276,13 @@ class _Pages:
                 "wrong origin in it, and that page is blocked. Send `Vary: Origin`.",
             )
 
-    async def deletes(self) -> None:
-        done = await visit(self.server, GOOD[0], "/orders/1", method="DELETE")
+    async def deletes(self, origin: str) -> None:
+        done = await visit(self.server, origin, "/orders/1", method="DELETE")
         left = await call(self.server, "/orders", {"authorization": TOKEN})
         if not done.blocked and json.loads(left.body) == {}:
             return
         raise Probe(
-            f"a page of `{GOOD[0]}` cancels an order: preflight, then DELETE",
+            f"a page of `{origin}` cancels an order: preflight, then DELETE",
             "the order gone, and an answer that the page may read",
         ).saw(
             str(done),
@@ -265,3 +291,34 @@ class _Pages:
             if "preflight" in done.blocked
             else "The DELETE did not do what it did before.",
         )
+
+    async def evil(self, origin: str) -> None:
+        """No answer to such a page names it, or everyone, be it a 200, a 401 or a 404, and no preflight succeeds."""
+        asked = {"origin": origin, "authorization": TOKEN}
+        answers = await asyncio.gather(
+            call(self.server, "/orders", {**asked}),
+            call(self.server, "/orders", {**asked, "authorization": "Bearer old"}),
+            call(self.server, "/orders/none", {**asked}),
+        )
+        deleting = await visit(self.server, origin, "/orders/1", method="DELETE")
+        probe = Probe(f"a page of `{origin}`", "no answer that it may read, and no preflight that succeeds")
+        for answered in answers:
+            allowed = answered.all("access-control-allow-origin")
+            if "*" in allowed:
+                raise probe.saw(
+                    f"`Access-Control-Allow-Origin: *` with status {answered.status}",
+                    "Pages without credentials are pages, too: `*` lets every one of them read. Send no such header to "
+                    "an origin that is not one of the two.",
+                )
+            if origin in allowed:
+                raise probe.saw(f"it reads an answer with status {answered.status}", self._why_let_in(origin))
+        if not deleting.blocked.startswith("preflight"):
+            raise probe.saw("it may send a DELETE", self._why_let_in(origin))
+
+    def _why_let_in(self, origin: str) -> str:
+        if EVIL[origin] == EVERYONE and any("*" in layer.kwargs.get("allow_origins", ()) for layer in self._layers()):
+            return (
+                "Every page on the web may act as your user. With credentials, `*` cannot be sent, so for "
+                '`allow_origins=["*"]` CORSMiddleware sends back whatever Origin came in. Name the origins.'
+            )
+        return EVIL[origin]
