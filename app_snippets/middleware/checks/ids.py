@@ -26,6 +26,7 @@ REFUSED: dict[str, str | bytes] = {
     EMPTY: "",
 }
 BEFORE = "before"
+WITHOUT_AN_ID = [{}, {"x-request-id": "order_1"}, {"x-request-id": "order_2"}]  # that is of any use
 IN_A_ROW = 200  # requests that get ids of the app's own, as quickly as one after another can
 PART = "A part of the caller's id was kept, and who has sent it cannot know which. Replace it by one of your own."
 
@@ -114,7 +115,7 @@ async def require_own_ids_and_reset(answer: Answer) -> None:
 
     async def in_one_task() -> tuple[list[str], dict[str, str]]:
         variable.set(BEFORE)
-        ids = [await _directly(app, "/missing", {"x-request-id": f"order_{number % 2}"}) for number in range(IN_A_ROW)]
+        ids = [await _directly(app, "/missing", WITHOUT_AN_ID[n % len(WITHOUT_AN_ID)]) for n in range(IN_A_ROW)]
         after = {"/missing": variable.get()}
         await _directly(app, "/broken")
         return ids, after | {"/broken": variable.get()}
@@ -127,9 +128,9 @@ async def require_own_ids_and_reset(answer: Answer) -> None:
                 f"`request_id` is {BEFORE!r} again, as before",
             ).saw(f"it is {quoted(value, 40)}", _why_not_reset(value, path))
     if len(set(ids)) < IN_A_ROW:
-        raise Probe(f"{IN_A_ROW} requests, one right after another, with ids that are refused", f"{IN_A_ROW} ids").saw(
-            f"{len(set(ids))}, the first of them {quoted(ids[0], 40)}", _why_alike(ids)
-        )
+        raise Probe(
+            f"{IN_A_ROW} requests, one right after another, with no id or one that is refused", f"{IN_A_ROW} ids"
+        ).saw(f"{len(set(ids))}, the first of them {quoted(ids[0], 40)}", _why_alike(ids))
 
 
 def _why_not_reset(value: str, path: str) -> str:
@@ -155,10 +156,16 @@ def _why_alike(ids: list[str]) -> str:
             "All requests got the same id. Make one for each, in `__call__` and not when the app is built; and not by "
             "the clock, which is too coarse: uuid.uuid4().hex."
         )
-    if len(set(ids)) == len(set(ids[:2])) == 2:
+    none, one, other = (set(ids[start :: len(WITHOUT_AN_ID)]) for start in range(len(WITHOUT_AN_ID)))
+    if len(one) == len(other) == 1 and one != other:
         return (
             "The id is made from the one that was refused, so that it is still the caller who chooses. Make one that "
             "has nothing of it: uuid.uuid4().hex."
+        )
+    if len(none) == 1:
+        return (
+            f"All requests that come with no id get the same one, {quoted(ids[0], 40)}. Each of them needs one of its "
+            "own, too: uuid.uuid4().hex."
         )
     return (
         "Different requests got the same id. A clock is too coarse for one, a few digits are soon used up, and what "
