@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,11 +54,15 @@ class Answered:
 
 
 async def call(
-    server: LiveServer, path: str, headers: dict[str, str | bytes] | None = None, method: str = "GET"
+    server: LiveServer, path: str, headers: Mapping[str, str | bytes] | None = None, method: str = "GET"
 ) -> Answered:
     """One call on a connection of its own, with the path and the headers as they are given."""
     answered, port = Answered(), 0
-    sent = [("host", f"127.0.0.1:{server.port}"), ("connection", "close"), ("content-length", "0")]
+    sent: list[tuple[str, Any]] = [
+        ("host", f"127.0.0.1:{server.port}"),
+        ("connection", "close"),
+        ("content-length", "0"),
+    ]
     sent += list((headers or {}).items())
     http = h11.Connection(h11.CLIENT)
     try:

@@ -184,7 +184,12 @@ async def _directly(app: Any, path: str, headers: dict[str, str] | None = None) 
         ids.extend(value for name, value in message.get("headers", ()) if name.lower() == b"x-request-id")
 
     sent = [(b"host", b"test"), *((name.encode(), value.encode()) for name, value in (headers or {}).items())]
-    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "GET"}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+    }
     scope |= {"scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
     scope |= {"headers": sent, "client": ("test", 1), "server": ("test", 80), "state": {}}
     with contextlib.suppress(Exception):
