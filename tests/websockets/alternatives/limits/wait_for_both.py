@@ -18,22 +18,25 @@ app = FastAPI()
 async def shout(websocket: WebSocket) -> None:
     await websocket.accept()
     receiving = asyncio.create_task(websocket.receive_text())
-    heard, window, count = time.monotonic(), time.monotonic(), 0
+    heard = time.monotonic()
+    pinged, recent = heard, deque[float]()
     try:
         while True:
-            done, _ = await asyncio.wait({receiving}, timeout=EVERY)
+            done, _ = await asyncio.wait({receiving}, timeout=max(0, pinged + EVERY - time.monotonic()))
             now = time.monotonic()
-            if not done:
+            if now >= pinged + EVERY:
+                pinged += EVERY
                 await websocket.send_text("ping")
+            if not done:
                 if now - heard > IDLE - EVERY / 2:
                     return await websocket.close(1008, "idle")
                 continue
             text, heard = receiving.result(), now
             receiving = asyncio.create_task(websocket.receive_text())
-            if now - window > 1:
-                window, count = now, 0
-            count += 1
-            if count > MOST:
+            while recent and now - recent[0] >= 1:
+                recent.popleft()
+            recent.append(now)
+            if len(recent) > MOST:
                 return await websocket.close(1008, "too many")
             if len(text.encode()) > LONGEST:
                 return await websocket.close(1009, "too long")
