@@ -1,5 +1,6 @@
 """What the exercises of "Concurrency in a request" are judged with."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from workbench.clock import until
 from workbench.server import LiveServer, serve
 
 AT_MOST = 2.0  # seconds for what comes at once or not at all
+TURNS = 40  # of a loop, in which it has done all that it can do without waiting; it needs about ten
+BREAKS_OFF = 599  # the status of a Reply whose connection is closed in the middle of its body
 
 
 @dataclass
@@ -40,7 +43,10 @@ class Services(Upstream):
         if not await until(lambda: self.together <= self.came, self.patience):
             self.apart = True
         await until(lambda: not self.closed, AT_MOST)
-        return await super().answer(request)
+        response = await super().answer(request)
+        if response.status_code == BREAKS_OFF:
+            response.headers["content-length"] = "1000"  # the server closes the connection when no more comes
+        return response
 
 
 @contextlib.contextmanager
@@ -63,3 +69,14 @@ async def called(server: LiveServer, services: Services, path: str, replies: dic
 async def ended(services: Services, paths: set[str]) -> None:
     """Wait until the requests for these paths have ended: each is in `finished` or in `abandoned` then."""
     await until(lambda: paths <= {*services.finished, *services.abandoned}, AT_MOST)
+
+
+async def at_rest(server: LiveServer, services: Services, path: str) -> bool:
+    """Wait until the reply for a path has gone out, and the server has done about it what needs no other event."""
+    replied = await until(lambda: path in services.finished, AT_MOST)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(AT_MOST):
+            for loop in [services.server.loop, server.loop] * TURNS:
+                if loop is not None:
+                    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop))
+    return replied
