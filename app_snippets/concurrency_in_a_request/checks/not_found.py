@@ -9,16 +9,18 @@ from dataclasses import dataclass
 
 from app_snippets.concurrency_in_a_request.checks.common import (
     AT_MOST,
+    BREAKS_OFF,
     Services,
     called,
     ended,
     some_services,
 )
-from workbench.around import Call, Reply
+from workbench.around import Call, Reply, burst
 from workbench.clock import until
 from workbench.judge import (
     Answer,
     Probe,
+    calls,
     error_of,
     exercise,
     failure_in_words,
@@ -29,6 +31,7 @@ from workbench.judge import (
     nodes,
     said,
 )
+from workbench.judge.source import Function
 from workbench.server import LiveServer
 
 PATIENCE = 0.3  # seconds in which the three calls of a product come, where they are made side by side
@@ -45,7 +48,7 @@ SOON = 0.3  # seconds that an answer may come later than one in which nothing is
     ],
 )
 async def not_found(answer: Answer) -> str:
-    """A missing text, a missing price, nothing there, a broken service, a mixture: status, and what is left over."""
+    """Missing at each level, all at once, a service that is down, a mixture, two callers: status, and what is left."""
     with some_services(PATIENCE) as services:
         os.environ["SERVICES_URL"] = services.url
         async with answer.served() as server:
@@ -54,12 +57,15 @@ async def not_found(answer: Answer) -> str:
             await trials.text_missing()
             await trials.price_missing()
             await trials.nothing()
-            await trials.broken()
+            await trials.broken("the stock service answers with 503", DOWN)
+            await trials.broken("the answer of the stock service breaks off", Reply(0, status=BREAKS_OFF))
             both = await trials.both()
+            await trials.two_callers()
     return f"404 from each level and from both at once, 502 where a service is down, {both.status} for a mixture."
 
 
 MISSING, DOWN, SLOW = Reply(0, {"detail": "nothing here"}, 404), Reply(0, status=503), Reply(0.6, 7)
+FROM_ASK = {"HTTPException", "HTTPStatusError", "RemoteProtocolError"}  # what `ask` raises here
 RAISED_INSIDE = (
     "You raise inside the `except*` blocks. Both of them ran, and two exceptions that are raised there are put into a "
     "group again. Note the status in the blocks, and raise once, after them."
@@ -145,53 +151,86 @@ class _NotFound:
         )
         return call
 
-    async def broken(self) -> Call:
-        tried = "`/products/broken`, while the price service answers with 503"
-        call = await self.ask("broken", SLOW, DOWN, SLOW)
+    async def broken(self, how: str, stock: Reply) -> None:
+        tried = f"`/products/broken`, while {how}"
+        call = await self.ask("broken", SLOW, SLOW, stock)
         if call.status == 404:
             why = (
                 "A service is down, and the caller is told that the product does not exist. Not everything that leaves "
                 "a group is a 404: look at what is in it."
             )
-        elif call.status == 500 and {"HTTPStatusError"} == {type(leaf).__name__ for leaf in leaves(error_of(call))}:
+        elif _kinds(call) == {"HTTPStatusError"}:
             why = (
                 "What is missing is answered well. What `ask` raises where a service is down still leaves the handler."
             )
+        elif _kinds(call) == {"RemoteProtocolError"}:
+            why = (
+                "A service that answers with 503 is a 502 now, one that breaks off is not. `ask` raised "
+                "httpx.RemoteProtocolError here. That is no HTTPStatusError; both are an httpx.HTTPError."
+            )
+        elif call.status is None or _kinds(call) - FROM_ASK:
+            why = failure_in_words(call)["diagnosis"]
         else:
             why = "A service is down: the status for that is 502."
         if call.status != 502:
             raise Probe(tried, "status 502").saw(self._seen(call), why)
-        await self._require_quiet(call, tried, {"/texts/broken", "/stock/broken"})
-        return call
+        await self._require_quiet(call, tried, {"/texts/broken", "/prices/broken"})
 
     async def both(self) -> Call:
+        tried = "`/products/both`, whose text is not there, while the price service is down"
         call = await self.ask_in_one_moment("both", MISSING, DOWN, SLOW)
         if call.status not in (404, 502):
-            raise Probe(
-                "`/products/both`, whose text is not there, while the price service is down", "status 404 or 502"
-            ).saw(
-                self._seen(call),
-                RAISED_INSIDE
-                if self._raised_outside_ask(call)
-                else "Each of the two failures alone is answered well, both in the same moment are not: the group "
-                "holds one of each then, and only one of them was taken out of it.",
-            )
+            if call.status is None or _kinds(call) - FROM_ASK:
+                why = failure_in_words(call)["diagnosis"]
+            elif self._raised_outside_ask(call):
+                why = RAISED_INSIDE
+            else:
+                why = (
+                    "Each of the two failures alone is answered well, both in the same moment are not: the group holds "
+                    "one of each then, and only one of them was taken out of it."
+                )
+            raise Probe(tried, "status 404 or 502").saw(self._seen(call), why)
+        await self._require_quiet(call, tried, {"/stock/both"})
         return call
+
+    async def two_callers(self) -> None:
+        """One of a product that is there, who gets the answer after one of a product that is not."""
+
+        def refused() -> bool:
+            return any(one.path == "/products/gone" and one.done for one in list(self.server.record.requests))
+
+        there = {"/texts/bulb": Reply(0, "a bulb", ready=refused, patience=AT_MOST)}
+        there |= {"/prices/bulb": Reply(0, 5), "/stock/bulb": Reply(0, 2)}
+        self.services.replies.update(there | {f"/{part}/gone": MISSING for part in ("texts", "prices", "stock")})
+        self.services.expect(set(there))
+        both = await burst(self.server, ["/products/bulb", "/products/gone"], 2, timeout=AT_MOST)
+        expected = {"text": "a bulb", "offer": {"price": 5, "stock": 2}}
+        if both.statuses != [200, 404] or both.calls[0].parsed != expected:
+            raise Probe("two callers at once, of a product that is there and of one that is not", "200 and 404").saw(
+                f"{said(both.calls[0])}, and {said(both.calls[1])}",
+                "One after another, each of them gets the right answer. They share what belongs to one request: a "
+                "status that is kept outside of the handler is everybody's.",
+            )
 
     def _require_404(self, call: Call, tried: str, why: str) -> None:
         if call.status == 404:
             return
-        kinds = {type(leaf).__name__ for leaf in leaves(error_of(call))}
+        kinds = _kinds(call)
         if call.request is not None and call.request.cancelled:
             why = (
                 "The group cancelled the tasks beside the one that failed, and result() of a cancelled task raises "
                 "CancelledError. After a failure, do not come to the results: raise the 404 before."
             )
+        elif "ResponseValidationError" in kinds:
+            why = (
+                "What a handler returns is the body of an answer with status 200, and this is no product. Another "
+                "status is raised: `raise HTTPException(404)`."
+            )
         elif call.status == 200:
             why = (
                 "Something is missing, and the caller is told that all is well. Catching it is half of it: raise a 404."
             )
-        elif kinds and kinds != {"HTTPException"}:
+        elif call.status is None or kinds - {"HTTPException"}:
             why = failure_in_words(call)["diagnosis"]
         elif call.status != 500:
             why = f"Something is missing: the status for that is 404, and not {call.status}."
@@ -208,7 +247,13 @@ class _NotFound:
     def _still_a_group(self, call: Call) -> str:
         if self._raised_outside_ask(call):
             return RAISED_INSIDE
-        if _catches_plainly(self.answer.source):
+        handler = [one for one in functions(self.answer.source) if one.name == "product"]
+        if _catches(handler, ast.TryStar):
+            return (
+                "`except*` caught the HTTPException, and what its block raised is a group again: a `raise` by itself "
+                "puts it back. Note in the block that there was one, and raise a new one after the block."
+            )
+        if _catches(handler, ast.Try):
             return (
                 "`except HTTPException` was not reached. What leaves the block is an ExceptionGroup, and a plain "
                 "`except` compares with that, not with what is in it. `except*` looks inside."
@@ -221,6 +266,9 @@ class _NotFound:
     def _raised_outside_ask(self, call: Call) -> bool:
         found = [_function_at(self.answer.source, innermost(one.__traceback__)) for one in leaves(error_of(call))]
         return bool(found) and "ask" not in found
+
+    def _gathers(self) -> bool:
+        return bool(calls(self.answer.source, "gather"))
 
     async def _require_quiet(self, call: Call, tried: str, others: set[str]) -> None:
         waited = others & set(self.services.finished)
@@ -236,14 +284,16 @@ class _NotFound:
             raise probe.saw(
                 f"an answer after {ms(call.latency)}, when {_listed(waited)} had come to an end",
                 "The status is right, and late: the others were waited for, though nobody needs them any more. A child "
-                "that returns its failure does not end its siblings; one that raises does.",
+                "that raises ends the others of its TaskGroup. One that returns its failure does not, nor does "
+                "gather(return_exceptions=True).",
             )
         await ended(self.services, others)
         if left := others & set(self.services.finished):
             raise probe.saw(
                 f"status {call.status} after {ms(call.latency)}, and {_listed(left)} went on to the end",
-                f"The status is right, and {_listed(left)} went on with nobody waiting: an orphan. gather hands out "
-                "the first error as it is, and lets the others go on. Keep the TaskGroup.",
+                f"The status is right, and {_listed(left)} went on with nobody waiting: an orphan. "
+                + ("gather hands out the first error, and lets the others go on. " if self._gathers() else "")
+                + "Keep the TaskGroup: it cancels the others when one fails.",
             )
         if call.latency > self.quickest + SOON:
             raise probe.saw(
@@ -261,6 +311,12 @@ def _function_at(source: str, line: int | None) -> str:
     return ([""] + [one.name for one in functions(source) if line and one.lineno <= line <= (one.end_lineno or 0)])[-1]
 
 
-def _catches_plainly(source: str) -> bool:
-    caught = [one.type for one in nodes(source, ast.ExceptHandler) if one.type is not None]
+def _kinds(call: Call) -> set[str]:
+    """The names of what left the handler."""
+    return {type(leaf).__name__ for leaf in leaves(error_of(call))}
+
+
+def _catches(found: list[Function], kind: type[ast.Try] | type[ast.TryStar]) -> bool:
+    blocks = [block for function in found for block in nodes(function, kind)]
+    caught = [one.type for block in blocks for one in block.handlers if one.type is not None]
     return any("HTTPException" in ast.unparse(one) for one in caught)
