@@ -97,13 +97,12 @@ def _require_bounded(service: Service, outcome: Outcome, made: Made, n: int) -> 
             else f"The bound holds, and is tighter than it must be: only {service.peak} of ten places are used.",
         )
     if len(service.begun) > LIMIT and service.in_use < IN_USE:
-        pauses = service.idle > service.passed / 5
-        if service.rounds > 5 and not pauses:
+        if service.rounds > 5:
             why = (
                 "The ids are fetched in rounds: ten begin, and the next ten begin when all of those have ended. One "
                 "slow id keeps nine places empty. The next one should begin as soon as any has ended."
             )
-        elif service.alone > 5 and not pauses:
+        elif service.alone > 5:
             why = (
                 "The places were in use at first, and in the end ids came one by one while nobody else was in: each "
                 "place had its own share of the ids, and who was done took none of the others'. Let all take the next "

@@ -27,9 +27,9 @@ class Service:
     in_flight: int = 0
     peak: int = 0
     empty: bool = True  # nobody has been in since the last one was out, or only one
-    rounds: int = 0  # how often several came in after nobody was
-    alone: int = 0  # how often one came in while nobody was
-    idle: float = 0.0  # seconds in which nobody was in, since the first call began
+    just_now: bool = False  # the last one was out less than TURNS ago
+    rounds: int = 0  # how often several came in just after the last one was out
+    alone: int = 0  # how often one did
     looked_at: float = 0.0
     passed: float = 0.0  # seconds since the first call began
     held: float = 0.0  # seconds that places were in use in that time, all of them together
@@ -47,7 +47,7 @@ class Service:
             await asyncio.sleep(self.seconds[id])
             if id == self.fails:
                 self.error = ConnectionError(f"no price for {id}")
-                self._count_turns(TURNS)
+                self._in_turns(TURNS, "over", True)
                 raise self.error
             self.waited_for += self.over
         except asyncio.CancelledError:
@@ -56,7 +56,9 @@ class Service:
         finally:
             self._look()
             self.in_flight -= 1
-            self.empty |= self.in_flight == 0
+            if not self.in_flight:
+                self.empty = self.just_now = True
+                self._in_turns(TURNS, "just_now", False)
             self.left_at = clock.now()
         return self.price(id)
 
@@ -71,11 +73,11 @@ class Service:
         self.begun.append(id)
         self.begun_late += self.over
         self.elsewhere += asyncio.get_running_loop() is not self.loop
-        self.alone += self.in_flight == 0
+        self.alone += self.in_flight == 0 and self.just_now
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         if self.empty and self.in_flight > 1:
-            self.rounds += 1
+            self.rounds += self.just_now
             self.empty = False
 
     def _look(self) -> None:
@@ -83,13 +85,14 @@ class Service:
         if self.begun:
             self.passed += now - self.looked_at
             self.held += self.in_flight * (now - self.looked_at)
-            self.idle += (now - self.looked_at) * (self.in_flight == 0)
         self.looked_at = now
 
-    def _count_turns(self, left: int) -> None:
+    def _in_turns(self, left: int, name: str, value: bool) -> None:
+        """Set a flag when the loop has gone round so often."""
         if left:
-            asyncio.get_running_loop().call_soon(self._count_turns, left - 1)
-        self.over = not left
+            asyncio.get_running_loop().call_soon(self._in_turns, left - 1, name, value)
+        else:
+            setattr(self, name, value)
 
 
 @dataclass
