@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench import clock
-from workbench.around import Call, burst
+from workbench.around import Call, ask, burst
 from workbench.clock import until
 from workbench.judge import (
     Answer,
@@ -35,6 +35,7 @@ EACH = 8  # calls of a kind in a trial
 MOMENT = 0.01  # seconds that the bank takes
 LONG = 0.3  # seconds that it takes once, for a withdrawal among deposits; a line that holds the loop for half waits
 HANGS = 1.0  # seconds in which nothing moves: no call comes, the bank is not asked, none is answered
+REFUSAL = "the bank does not answer"
 TIMEOUT = 8.0  # seconds that a call may take as long as something moves
 STEPS = {"/deposit": 1, "/withdraw": -3}
 TRIALS = {
@@ -52,6 +53,14 @@ class Asked:
     on_the_loop: int = 0
     long: float = 0.0  # seconds that the next withdrawal takes longer
     all_there: Callable[[], bool] = lambda: True  # whether all calls of the trial have come
+    refuses: Callable[[], object] | None = None  # what must hold before the next question is refused, None for no more
+    refused: int = 0  # questions that ended so
+
+    def refusal(self) -> Callable[[], object] | None:
+        """Take what the next refusal waits for: it is for one question only."""
+        taken, self.refuses = self.refuses, None
+        self.refused += taken is not None
+        return taken
 
 
 @exercise(
@@ -67,7 +76,7 @@ class Asked:
     ],
 )
 async def balance(answer: Answer) -> str:
-    """Deposits, withdrawals, then both at once: the exact balance, nobody's change lost, a free loop."""
+    """Deposits, withdrawals, a refusal of each, then both at once: no change lost or too many, a free loop."""
     await answer.load()
     asked = Asked()
     async with answer.served() as server:
@@ -75,6 +84,9 @@ async def balance(answer: Answer) -> str:
         await trials.read_balance()
         _patch(answer, asked, server)
         for paths in TRIALS:
+            if len(paths) == 2:
+                for path in paths:
+                    await trials.refused(path)
             took = await trials.run(paths)
     return f"{2 * EACH} changes at once, in {ms(took)}, and none is lost."
 
@@ -88,6 +100,9 @@ def _patch(answer: Answer, asked: Asked, server: LiveServer) -> None:
         )
 
     async def confirm(_: Any, balance: int) -> None:
+        if refusal := asked.refusal():
+            await until(refusal, LONG)
+            raise ConnectionError(REFUSAL)
         await until(asked.all_there, LONG)
         await asyncio.sleep(MOMENT)
         asked.log.append((1, balance))
@@ -95,6 +110,11 @@ def _patch(answer: Answer, asked: Asked, server: LiveServer) -> None:
     def allow(_: Any, balance: int) -> None:
         on_the_loop = threading.current_thread() is server.thread
         asked.on_the_loop += on_the_loop
+        begun, refusal = clock.now(), asked.refusal()
+        while refusal and not on_the_loop and not refusal() and clock.now() - begun < LONG:
+            time.sleep(MOMENT / 2)
+        if refusal:
+            raise ConnectionError(REFUSAL)
         begun, long, asked.long = clock.now(), asked.long, 0.0
         while not on_the_loop and not asked.all_there() and clock.now() - begun < LONG:
             time.sleep(MOMENT / 2)
@@ -184,6 +204,41 @@ class _Trials:
         self.require_free(held)
         return took
 
+    async def refused(self, path: str) -> None:
+        """One call, and the bank raises. While it is asked, the balance is read."""
+        what = path.removeprefix("/")
+        self.tried = f"a {TRIALS[(path,)][:-1]}, while the bank raises a ConnectionError"
+        before = await self.read_balance()
+        read = asyncio.Event()
+        self.asked.log.clear()
+        known, self.asked.refuses, self.asked.all_there = self.asked.refused, read.is_set, lambda: True
+        calling = asyncio.create_task(ask(self.server, path, method="POST", timeout=HANGS))
+        await until(lambda: self.asked.refused > known or calling.done(), HANGS)
+        reading = asyncio.create_task(self.read_balance())
+        await until(reading.done, LONG / 2)  # where the lock is held for reading, too, it waits for the refusal
+        read.set()
+        meanwhile, made = await reading, await calling
+        if made.status is None:
+            raise self.hangs(0, 1)
+        after = await self.read_balance()
+        agreed = bool(self.asked.log)  # who has asked again may have heard a yes
+        expected = before + agreed * STEPS[path]
+        if after == expected and meanwhile not in (before, after):
+            raise Probe(self.tried, f"a balance of {before} until the bank has said yes").saw(
+                f"{meanwhile} while the bank is asked",
+                f"`{what}` changes the balance before the bank has answered, and takes it back: meanwhile everybody "
+                "reads, and the bank is asked about, what is not so. Read, ask, and write last.",
+            )
+        if after != expected or (made.status < 300 and not agreed):
+            raise Probe(self.tried, "an error, and the balance as it was").saw(
+                f"status {made.status}, and a balance of {after} after {before}",
+                f"`{what}` answers as if all were well, and nothing was changed: the caller must hear of it. Let the "
+                "exception pass."
+                if after == before
+                else f"The bank has not said yes, and `{what}` changes the balance all the same. Write after the bank "
+                "has answered, and only then: an exception must pass over it.",
+            )
+
     def require_free(self, held: list[Held]) -> None:
         if (longest := max(held, key=lambda one: one.seconds, default=None)) and longest.seconds > LONG / 2:
             raise Probe(self.tried, "a loop that is free meanwhile").saw(
@@ -199,7 +254,8 @@ class _Trials:
             raise Probe(self.tried, f"{due} questions to the bank").saw(
                 f"{len(self.asked.log)}",
                 "The balance is right, but the bank was not asked about every change: `confirm` comes before a "
-                "deposit, and `allow` before a withdrawal. An `async def` that is called and not awaited asks nothing.",
+                "deposit, and `allow` before a withdrawal. An `async def` that is called and not awaited asks "
+                "nothing, and in an executor or a task of its own it asks too late.",
             )
         if not _follow_each_other(Counter(self.asked.log), before, Counter({STEPS[path]: EACH for path in paths})):
             about = len({balance for _, balance in self.asked.log})
@@ -213,7 +269,9 @@ class _Trials:
 
     def hangs(self, answered: int, due: int) -> NotYet:
         there = line_of_the_loop(self.server)
+        where = where_it_is()
         self.server.given_up = True  # nothing ends it; this process is thrown away
+        self.server.stop()  # and nobody watches it any more
         if there:
             why = (
                 "The whole server stands still. A lock for threads is held across an await: its holder waits for the "
@@ -226,9 +284,14 @@ class _Trials:
                 "When the lock becomes free, nobody wakes that loop, and it sleeps on. Keep everything that takes the "
                 "lock on one loop."
             )
+        elif self.asked.refused:
+            why = (
+                f"The bank has raised, and a lock was not given back: {where}. An exception passes over a `release()` "
+                "that stands below. `async with` gives the lock back on every way out."
+            )
         else:
             why = (
-                f"A lock is taken and never given back: {where_it_is()}. Is there a way out of the handler that passes "
+                f"A lock is taken and never given back: {where}. Is there a way out of the handler that passes "
                 "over the release, or does somebody take a lock twice?"
             )
         return Probe(self.tried, f"{due} answers").saw(
@@ -249,10 +312,20 @@ class _Trials:
                 "so it cannot take an asyncio.Lock at all: make it an `async def`, and move what is synchronous in it "
                 "to a thread."
             )
+        elif "cannot be called from a running event loop" in said:
+            words["diagnosis"] = (
+                "asyncio.run() makes a loop of its own, and on this thread one runs already: in an `async def`, await "
+                "the coroutine instead."
+            )
         elif "no current event loop" in said or "no running event loop" in said:
             words["diagnosis"] = (
                 "A `def` endpoint runs in a worker thread, and there is no loop there. What is awaited belongs in an "
                 "`async def`."
+            )
+        elif isinstance(error_of(one), TimeoutError) or error_of(one) is None:
+            words["diagnosis"] = (
+                f"`{one.path}` gives up where another change is on its way, with status {one.status}. Every change "
+                "must be made: whoever finds the lock taken waits for it."
             )
         return words
 
@@ -265,6 +338,11 @@ class _Trials:
                 "that holds for both."
             )
         where = [one for one in every if one.name != "lifespan" and calls(one, "Lock")]
+        if "RLock" in self.answer.source:
+            return (
+                "An RLock lets in whoever holds it already, and it goes by the thread: all tasks of a loop are one "
+                "thread, so it keeps none of them apart. A lock that tasks wait for is an asyncio.Lock."
+            )
         if where:
             return (
                 f"`{where[0].name}` makes a lock each time that it is called. A lock keeps apart those who hold the "

@@ -16,7 +16,7 @@ LONG = 3.0  # seconds that the film takes which nobody waits for
 SOON = 0.8  # seconds after which it counts as going on
 PATIENCE = 3.0  # seconds that a client which stays waits for an answer
 FILM = {"film": "rendered"}
-LEAVES = "two clients, one of which leaves while its film is rendered"
+LEAVES = "three clients, the second of which leaves while its film is rendered"
 
 
 @exercise(
@@ -41,7 +41,7 @@ async def disconnect(answer: Answer) -> str:
             trials = _Trials(answer, server, services)
             await trials.stays()
             await trials.leaves()
-    return "The film was dropped when its client left, the seat was given back, and the other client had its film."
+    return "The film was dropped when its client left, the seat was given back, and the others had theirs."
 
 
 class _Trials:
@@ -99,9 +99,9 @@ class _Trials:
             )
 
     async def leaves(self) -> None:
-        """The client that leaves comes second: a deadline drops the film of the first one first.
+        """The client that leaves is the second of three: a deadline drops the first film, what is shared the last.
 
-        The first film is done when one was dropped, or when it is clear that none is.
+        Those of the others are done when one was dropped, or when it is clear that none is.
         """
         self.services.forget()
         left, goes_on = math.inf, False
@@ -118,8 +118,11 @@ class _Trials:
         self.services.replies["/film"] = Reply(LONG, FILM)
         leaver = asyncio.create_task(self.get())
         await until(lambda: self.seen("/film")[0] >= 2 or stayer.done() or leaver.done(), PATIENCE)
+        self.services.replies["/film"] = Reply(0, FILM, ready=over)
+        last = asyncio.create_task(self.get())
+        await until(lambda: self.seen("/film")[0] >= 3 or any(one.done() for one in (stayer, leaver, last)), PATIENCE)
         if self.seen("/film")[2]:  # before anybody has left
-            self.give_up(leaver, stayer)
+            self.give_up(leaver, stayer, last)
             raise self.not_yet(
                 "the film dropped when its client leaves",
                 "it was dropped before",
@@ -127,23 +130,23 @@ class _Trials:
                 "left. A deadline is no client that leaves, and the first message of a request is `http.request`, its "
                 "body.",
             )
-        if early := [one.result() for one in (stayer, leaver) if one.done()]:
-            self.give_up(leaver, stayer)
+        if early := [one.result() for one in (stayer, leaver, last) if one.done()]:
+            self.give_up(leaver, stayer, last)
             self.require_film(LEAVES, early[0])
             raise self.not_yet(
-                "two films",
+                "three films",
                 f"{self.seen('/film')[0]} asked for, and an answer before it was done",
                 "A client was answered before its film was done. Each request asks for a film of its own.",
             )
         leaver.cancel()
         left = clock.now()
-        made = await stayer
+        stayed = [await stayer, await last]
         if goes_on:
             self.give_up(leaver)
-            back = self.seen("/seat/back")[0] >= 2
+            back = self.seen("/seat/back")[0] >= 3
             raise self.not_yet("its film dropped", f"the film goes on {SOON:g} s later", self.why_it_goes_on(back))
-        await until(lambda: self.seen("/film")[0] > 2 or self.all_done(), SOON)
-        if self.seen("/film")[0] > 2:
+        await until(lambda: self.seen("/film")[0] > 3 or self.all_done(), SOON)
+        if self.seen("/film")[0] > 3:
             self.give_up(leaver)
             raise self.not_yet(
                 "its film dropped",
@@ -151,19 +154,20 @@ class _Trials:
                 "The work was cancelled, and it caught the CancelledError and went on. Whoever catches it cleans up "
                 "and raises it again.",
             )
-        if not self.seen("/film")[1]:
+        if (dropped := self.seen("/film")[2]) > 1:
             raise self.not_yet(
                 "one film dropped",
-                "both",
-                "The client that stayed lost its film, too. A deadline is no client that leaves, and what the requests "
+                f"{dropped} of them",
+                "A client that stayed lost its film, too. A deadline is no client that leaves, and what the requests "
                 "share must not end them all: each has a message of its own, `http.disconnect`.",
             )
-        self.require_film(LEAVES, made)
-        if not await until(lambda: self.seen("/seat/back")[1] >= 2, SOON):
-            raise self.not_yet("both seats given back", "one is still taken", self.why_not_back())
-        if self.seen("/seat/back")[0] > 2:
+        for made in stayed:
+            self.require_film(LEAVES, made)
+        if not await until(lambda: self.seen("/seat/back")[1] >= 3, SOON):
+            raise self.not_yet("all seats given back", "one is still taken", self.why_not_back())
+        if self.seen("/seat/back")[0] > 3:
             raise self.not_yet(
-                "both seats given back, once each", "one was given back twice", "Give the seat back in one place."
+                "all seats given back, once each", "one was given back twice", "Give the seat back in one place."
             )
 
     def give_up(self, *tasks: asyncio.Task[Call]) -> None:
@@ -220,7 +224,7 @@ class _Trials:
         tree = ast.parse(self.answer.source)
         ends = [line for one in nodes(tree, ast.Try) for line in one.finalbody]
         ends += [line for one in nodes(tree, ast.ExceptHandler) for line in one.body]
-        if abandoned or (asked < 2 and any("/seat/back" in ast.unparse(line) for line in ends)):
+        if abandoned or (asked < 3 and any("/seat/back" in ast.unparse(line) for line in ends)):
             return (
                 "The clean-up was begun, and cancelled itself: it stands inside of what is cancelled, and there every "
                 "further `await` is cancelled, too. Put it outside of the group that the watcher cancels."

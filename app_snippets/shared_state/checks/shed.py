@@ -1,5 +1,6 @@
 """E3: a bound on those at work, a bound on those in line, and a deadline for the line."""
 
+import ast
 import asyncio
 import os
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from statistics import median
 from workbench import clock
 from workbench.around import Burst, Call, Reply, Upstream, burst, heartbeat, upstream
 from workbench.clock import until
-from workbench.judge import Answer, NotYet, Probe, calls, error_of, exercise, failure_in_words, functions, said
+from workbench.judge import Answer, NotYet, Probe, calls, error_of, exercise, failure_in_words, functions, nodes, said
 from workbench.server import LiveServer
 from workbench.server.record import Request
 
@@ -18,11 +19,12 @@ AT_WORK, IN_LINE, PATIENCE = 4, 4, 0.4
 ROOM = AT_WORK + IN_LINE
 CROWD = 24
 QUOTE = {"price": 7}
-SHORT = 0.2  # seconds that the service takes for the crowd, and longer where it takes the crowd longer to come
-STUCK = 4 * PATIENCE  # seconds that it takes when it is slow, and less where those in line are refused before
+SHORT = 0.1  # seconds that the service takes for the crowd, and longer where it takes the crowd longer to come
+STUCK = 1.75 * PATIENCE  # seconds that it takes when nobody in line is refused before
 TIMEOUT = 4.0  # seconds after which a call counts as hanging
 CROWDED = f"{CROWD} calls in the same moment, with a heartbeat on /ping"
 SLOW = f"{ROOM} calls in the same moment, while the service does not answer"
+AGAIN = f"{ROOM} more, when the line was sent away and {AT_WORK} are still at work"
 
 
 @exercise(
@@ -48,7 +50,6 @@ async def shed(answer: Answer) -> str:
             await trials.one()
             refused = await trials.crowd()
             await trials.slow()
-            await trials.recovers("the service was slow, and the line was sent away")
             await trials.failing()
             await trials.recovers("the service has failed eight times")
     return f"{CROWD - refused} were served, {refused} sent away at once, and every place was given back."
@@ -142,23 +143,26 @@ class _Trials:
         return len(refused)
 
     async def slow(self) -> None:
-        """The service answers when as many were refused as can be in line, or after STUCK seconds."""
+        """The line is sent away, and as many come again; then the service answers. Or it does after STUCK seconds."""
         begun = clock.now()
-        result = await self.call(
-            ROOM,
-            Reply(
-                0,
-                QUOTE,
-                ready=lambda: sum(one.status == 503 for one in self.asked()) >= IN_LINE or clock.now() - begun > STUCK,
-            ),
+        came_again = self.all_there(2 * ROOM)
+        first = asyncio.create_task(
+            self.call(ROOM, Reply(0, QUOTE, ready=lambda: came_again() or (not sent_away() and _since(begun) > STUCK)))
         )
-        self.require_peak(SLOW)
+
+        def sent_away() -> bool:
+            return sum(one.status == 503 and one.done is not None for one in self.asked()[:ROOM]) >= IN_LINE
+
+        await until(lambda: first.done() or (len(self.asked()) >= ROOM and sent_away()), TIMEOUT)
+        again = None if first.done() else await burst(self.server, PATH, ROOM, timeout=TIMEOUT)
+        result = await first
+        self.require_peak(AGAIN if again else SLOW, AT_WORK if again else 0)
         served, refused = self.sorted(result, SLOW)
         if not refused:
             raise Probe(SLOW, f"{AT_WORK} served, and the {IN_LINE} in line refused after {PATIENCE} s").saw(
                 f"all {len(served)} served, the last one after {result.wall:.1f} s",
-                "The line is short, and the wait in it has no end: a slow service makes everybody in it wait as long "
-                "as it likes. asyncio.timeout() bounds the wait for a turn.",
+                "The line is short, and the wait in it has no end, or a later one: a slow service makes everybody in "
+                "it wait as long as it likes. asyncio.timeout() bounds the wait for a turn, by PATIENCE.",
             )
         self.require_turns(served, [one for one in refused if _waited(one)], SLOW)
         first = min(_done(one) for one in served) if served else result.end
@@ -167,11 +171,19 @@ class _Trials:
                 f"they were refused after {min(one.latency for one in refused):.1f} s",
                 "The line is sent away, and too late: it waited until the slow ones were done.",
             )
+        if again:
+            self.require_room(again, AGAIN, IN_LINE)
 
     async def failing(self) -> None:
         for _ in range(2):
             result = await self.call(AT_WORK, Reply(0.01, QUOTE, 500))
             for one in result.calls:
+                if one.status == 503 and len(self.services.asked) == AT_WORK:
+                    raise Probe(f"{AT_WORK} calls, while the service fails", "status 502 for each").saw(
+                        said(one),
+                        "The service was asked and has failed, and its caller is told that the server is busy. Only "
+                        "the wait for a turn becomes a 503: what comes through the `yield` is another failure.",
+                    )
                 if one.status in (None, 503):
                     raise self.not_given_back(one, "the service fails")
                 if one.status != 502:
@@ -181,18 +193,33 @@ class _Trials:
 
     async def recovers(self, after: str) -> None:
         """There is room for all, and nobody is served before all have come."""
-        result = await self.call(ROOM, Reply(0.01, QUOTE, ready=self.all_there(ROOM)))
-        served = [one for one in result.calls if one.status == 200]
-        for one in result.calls:
-            if one.status != 200 and not (one.status == 503 and _in_vain(one, served)):
-                raise self.not_given_back(one, after)
+        result = await self.call(ROOM + IN_LINE, Reply(0.01, QUOTE, ready=self.all_there(ROOM + IN_LINE)))
+        tried = f"{ROOM + IN_LINE} calls, when {after}"
+        self.require_peak(tried, AT_WORK)
+        self.require_room(result, tried, ROOM)
+
+    def require_room(self, result: Burst, tried: str, room: int) -> None:
+        """So many are let in, to be served or to wait in vain, and the rest is refused at once."""
+        served, refused = self.sorted(result, tried)
+        let_in = len(result.calls) - sum(not _waited(one) for one in refused)
+        if let_in < room:
+            raise self.not_given_back(next(one for one in refused if not _waited(one)), tried)
+        if let_in > room:
+            raise Probe(tried, f"{room} let in, and the rest refused at once").saw(
+                f"{let_in} let in",
+                "At first the bound held, and now more are let in than have room: the count of those inside has gone "
+                "too low. Each caller takes back one, once, and only what it has added itself.",
+            )
+        self.require_turns(served, [one for one in refused if _waited(one)], tried)
 
     # which mistake it is
 
     def not_given_back(self, one: Call, after: str) -> NotYet:
         self.server.grace = 0.1  # what hangs is not waited for
         failed = "fail" in after
-        return Probe(f"a few calls, when {after}", "a place for each: nobody else is there").saw(
+        return Probe(
+            after if "calls" in after or "more" in after else f"calls, while {after}", "a place for each that has room"
+        ).saw(
             said(one),
             "A failure keeps its place for ever. An error leaves a dependency at its `yield`, as an exception, and the "
             "lines after it are passed over: give back in a `finally`. As it is, a few failures close the door for "
@@ -217,7 +244,8 @@ class _Trials:
                 "PATIENCE is for the wait in line, and not for the work.",
             )
 
-    def require_peak(self, tried: str) -> None:
+    def require_peak(self, tried: str, before: int = 0) -> None:
+        """At most AT_WORK at the service at once. before: how many there were when it was not yet out of order."""
         if self.services.abandoned:
             raise Probe(tried, f"the {AT_WORK} at work served, however long it takes").saw(
                 f"{len(self.services.abandoned)} calls of the service given up half-way",
@@ -230,7 +258,24 @@ class _Trials:
             (calls(one, "Semaphore") or calls(one, "Gate")) and one.name not in ("lifespan", "__init__")
             for one in functions(self.answer.source)
         )
-        raise Probe(tried, f"at most {AT_WORK} calls at the service at once").saw(
+        probe = Probe(tried, f"at most {AT_WORK} calls at the service at once")
+        if before:
+            raise probe.saw(
+                f"{self.services.peak}",
+                "At first the bound held. Somebody gave back a turn that it never had, and a semaphore grows by that: "
+                "release only where the acquire has come to its end, in a `try` of its own below it.",
+            )
+        turn = next((one for one in functions(self.answer.source) if one.name == "turn"), None)
+        yields = [one.lineno for one in nodes(turn, ast.Yield)] if turn else []
+        given_back = [one.lineno for one in calls(turn, "release")] if turn else []
+        if turn and (not yields or (given_back and max(given_back) < min(yields))):
+            raise probe.saw(
+                f"{self.services.peak}",
+                "`turn` is over before the endpoint begins: what a dependency returns is a value, and no answer, and "
+                "what it gives back before its `yield` is free while the endpoint works. Refuse by raising an "
+                "HTTPException, and hold the turn around the `yield`.",
+            )
+        raise probe.saw(
             f"{self.services.peak}",
             "Each request makes a gate of its own, and finds it empty. What keeps requests apart must be made once, "
             "and shared."
@@ -255,7 +300,11 @@ class _Trials:
         for one in result.calls:
             if one.status not in (200, 503):
                 words = failure_in_words(one)
-                if one.status == 429:
+                if one.status == 504:
+                    words["diagnosis"] = (
+                        "504 is for a service that is late. Who waits in vain for a turn has a 503, too."
+                    )
+                elif one.status == 429:
                     words["diagnosis"] = (
                         "429 says that this caller has asked too often. Here nobody has: the server is busy, and that "
                         "is 503."
@@ -288,6 +337,10 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _since(moment: float) -> float:
+    return clock.now() - moment
 
 
 def _done(one: Call) -> float:
