@@ -146,16 +146,16 @@ class _Trials:
         """The line is sent away, and as many come again; then the service answers. Or it does after STUCK seconds."""
         begun = clock.now()
         came_again = self.all_there(2 * ROOM)
-        first = asyncio.create_task(
+        calling = asyncio.create_task(
             self.call(ROOM, Reply(0, QUOTE, ready=lambda: came_again() or (not sent_away() and _since(begun) > STUCK)))
         )
 
         def sent_away() -> bool:
             return sum(one.status == 503 and one.done is not None for one in self.asked()[:ROOM]) >= IN_LINE
 
-        await until(lambda: first.done() or (len(self.asked()) >= ROOM and sent_away()), TIMEOUT)
-        again = None if first.done() else await burst(self.server, PATH, ROOM, timeout=TIMEOUT)
-        result = await first
+        await until(lambda: calling.done() or (len(self.asked()) >= ROOM and sent_away()), TIMEOUT)
+        again = None if calling.done() else await burst(self.server, PATH, ROOM, timeout=TIMEOUT)
+        result = await calling
         self.require_peak(AGAIN if again else SLOW, AT_WORK if again else 0)
         served, refused = self.sorted(result, SLOW)
         if not refused:
