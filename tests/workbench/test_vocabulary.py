@@ -5,6 +5,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import httpx
+import pytest
 from fastapi import FastAPI
 
 from workbench.around import Reply, ask, upstream
@@ -64,6 +66,12 @@ async def test_a_reply_waits_for_an_event_and_not_for_ever() -> None:
         await service.settled()
     assert in_vain.parsed == "late"
     assert service.finished == ["/in-vain", "/waits"]
+
+
+async def test_a_reply_can_break_off() -> None:
+    with upstream({"/half": Reply(0, whole=False)}) as service, pytest.raises(httpx.RemoteProtocolError):
+        async with service.server.client() as client:
+            await client.get("/half")
 
 
 async def test_an_answer_that_is_not_json_is_text() -> None:

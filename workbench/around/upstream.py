@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from workbench.clock import until
@@ -22,6 +22,7 @@ class Reply:
     """What a path answers with, `seconds` after it was asked: a JSON body and a status.
 
     ready: what must hold besides, before it answers. It does so without after `patience` seconds more.
+    whole: False for an answer that breaks off, which httpx tells as a RemoteProtocolError.
     """
 
     seconds: float
@@ -29,6 +30,7 @@ class Reply:
     status: int = 200
     ready: Callable[[], object] = lambda: True
     patience: float = 3.0
+    whole: bool = True
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Upstream:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    async def answer(self, request: Request) -> JSONResponse:
+    async def answer(self, request: Request) -> Response:
         """Wait as long as the reply takes, or until the caller leaves."""
         path = request.url.path
         reply = self.replies.get(path) or self.replies.get(path.rpartition("/")[0] + "/*")
@@ -92,6 +94,8 @@ class Upstream:
             leaving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await leaving
+        if not reply.whole:
+            return Response("half", reply.status, {"content-length": "8"})
         body = reply.body
         if path not in self.replies:  # a family of paths: say which one it is
             body = {"id": path.rpartition("/")[2]} | (body or {})

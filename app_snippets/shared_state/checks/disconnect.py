@@ -41,6 +41,7 @@ async def disconnect(answer: Answer) -> str:
             trials = _Trials(answer, server, services)
             await trials.stays()
             await trials.leaves()
+            await trials.fails()
     return "The film was dropped when its client left, the seat was given back, and the others had theirs."
 
 
@@ -72,6 +73,30 @@ class _Trials:
             raise Probe("one client that stays", "a seat taken, a film, the seat given back, once each").saw(
                 ", ".join(self.services.asked),
                 "The seat is for the film: take it first, and give it back once, when the film is done.",
+            )
+
+    async def fails(self) -> None:
+        """The answer with the film breaks off: the client has an error, and the seat is given back."""
+        self.services.forget()
+        self.services.replies["/film"] = Reply(0.05, whole=False)
+        tried = "one client that stays, and a film that breaks off"
+        made = await self.get()
+        back = await until(lambda: self.seen("/seat/back")[1], SOON)
+        if made.status is None or made.status < 500:
+            raise Probe(tried, "a status of 500 or above").saw(
+                said(made),
+                "The film failed, and its client is not told. Let the error out, or answer with one: only a client "
+                "that has left needs no answer.",
+            )
+        if not back:
+            raise Probe(tried, "the seat given back").saw(
+                "it is still taken",
+                "A film that fails keeps its seat. An exception leaves the function as a cancellation does: what must "
+                "happen in any case stands in a `finally`, and not behind the film or in an `except` for one of them.",
+            )
+        if self.seen("/seat/back")[0] > 1:
+            raise Probe(tried, "the seat given back, once").saw(
+                "it was given back twice", "Give the seat back in one place."
             )
 
     def require_film(self, tried: str, made: Call) -> None:
