@@ -5,7 +5,7 @@ import httpx
 
 
 async def burst(url: str, n: int) -> list[float]:
-    """Make n GET calls of url in the same moment, with one client. Return the seconds that each call took."""
+    """Make n GET calls of url at once, with one httpx.AsyncClient. Return the seconds that each call took."""
     # BEGIN SOLUTION
     async with httpx.AsyncClient() as client:
 
