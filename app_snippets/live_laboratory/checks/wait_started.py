@@ -4,10 +4,10 @@ import asyncio
 import itertools
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 import uvicorn
 from fastapi import FastAPI
@@ -33,8 +33,8 @@ SOON = 0.3  # seconds from what happens to the server until the learner's functi
 SLOW_START, FAILS_AFTER = 0.65, 0.37
 NAP = 0.01  # seconds: a lifespan consists of naps: where short pauses take longer, an answer's and these do alike
 LONGEST = 1.5  # times as long as it should take is what a lifespan takes at the most
-GIVEN_UP = 1.2  # seconds after the end of the longest lifespan, when nobody waits for the learner's function any more
-MOST_BUSY = 0.5  # of the time in which it waits, in which it computes
+GIVEN_UP = 1.5  # seconds after the end of the longest lifespan, when nobody waits for the learner's function any more
+ASLEEP = 0.1  # of the turns of the answer's loop, before which it slept: a pause of any length makes that half of them
 MOST_HELD = 5  # times that two looks in a row find the loop at the same place of the cell
 
 SLIPS = (NameError, TypeError, AttributeError, ImportError)  # what nobody raises on purpose
@@ -81,7 +81,7 @@ class Started:
         self.was_started = False  # when the answer was back
         self.ended_at = self.returned_at = 0.0
         self.value: object = None  # what the answer returned
-        self.busy = 0.0  # of the time in which it waited, in which it computed
+        self.turns: list[bool] = []  # of its loop: whether it slept before
         self.places: list[tuple[int, int] | None] = []  # of the cell, at which its loop was
 
     def _run(self) -> None:
@@ -100,15 +100,20 @@ class Started:
         wait_started = await answer.load()
 
         async def work() -> None:
-            began, computed = clock.now(), time.thread_time()
+            selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+            select = selector.select
             ident = threading.get_ident()
+
+            def noting_select(timeout: float | None = None) -> Any:
+                self.turns.append(timeout != 0)
+                return select(timeout)
+
             try:
-                with looking(lambda: _place(ident)) as self.places:
+                with patch.object(selector, "select", noting_select), looking(lambda: _place(ident)) as self.places:
                     waiting = wait_started(self.server, self.thread)
                     self.value = waiting if waiting is None else await waiting
             finally:
                 self.was_started, self.returned_at = self.server.started, clock.now()
-                self.busy = (time.thread_time() - computed) / max(NAP, self.returned_at - began)
                 self.server.should_exit = True
 
         self.thread.start()
@@ -218,14 +223,14 @@ def _exception_in_words(error: BaseException) -> tuple[str, str]:
 
 
 def _require_free_loop(slow: Started) -> None:
-    """While the answer waited, its loop was free, and its thread slept. Raises NotYet."""
+    """While the answer waited, its loop was free, and slept between two looks. Raises NotYet."""
     looks = slow.places
     held = [place for place in looks if place]
     same = sum(one is not None and one == other for one, other in itertools.pairwise(looks))
     free = Probe(f"{slow.tried}, and to look now and then at what your loop does", "a loop that waits, free for others")
-    if slow.busy > MOST_BUSY and len(held) <= len(looks) / 2:
+    if sum(slow.turns) < ASLEEP * len(slow.turns) and len(held) <= len(looks) / 2:
         raise free.saw(
-            f"busy for {slow.busy:.0%} of the time",
+            f"{len(slow.turns):,} turns of your loop, which slept before {sum(slow.turns)} of them",
             "Your loop looks again and again without a pause, and takes the processor from the server that it waits "
             "for. `asyncio.sleep(0)` gives others a turn, and does not sleep: `await asyncio.sleep(0.01)`.",
         )
