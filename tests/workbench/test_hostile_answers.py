@@ -103,7 +103,7 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "a task that dies": (
         "blocking_and_waiting/lag",
         course.answer_cell("blocking_and_waiting/lag").partition("\n")[2].replace("longest = max", "longest = n + max"),
-        "The task of `watch` died: it ended with NameError: name 'n",
+        "`watch` has ended with NameError: name 'n' is not defined, line 24",
     ),
     "an error at import": (FUNCTION, "import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
     "an exception at import": (FUNCTION, "1 / 0", "ZeroDivisionError"),
@@ -142,7 +142,7 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
         FUNCTION,
         "import asyncio\n" + BURST
         + "while True:\n        asyncio.create_task(asyncio.sleep(9))\n        await asyncio.sleep(0)",
-        "did not come back|for ever inside one call",
+        "did not come back|for ever inside one call|if it uses much memory, use less",
     ),
     "processes of its own": (
         FUNCTION,

@@ -34,7 +34,7 @@ from workbench.judge.source import changed_parts
 from workbench.server.live import LiveServer, running
 
 FOR_EVER = 2.0  # seconds for which a line of the cell holds a loop, and is told to hold it for ever
-ENDLESS = 4_000  # parts of one answer: no stream of the course has so many
+ENDLESS = 2_500  # parts of one answer: no stream of the course has so many
 LONGEST = 400  # characters of what is shown in one place
 
 _ends: list[str] = []  # in words, of each call that ends the process or asks the keyboard

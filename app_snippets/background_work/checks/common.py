@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import re
+import socket
 import sys
 import threading
 import weakref
@@ -110,3 +111,11 @@ def told_by(lines: list[str]) -> str:
             told.append(bare)
             quoting = False
     return "\n".join(told)
+
+
+@contextlib.contextmanager
+def port_of_nobody() -> Iterator[int]:
+    """A port of this machine at which every connection is refused."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]

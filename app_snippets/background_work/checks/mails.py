@@ -1,15 +1,19 @@
 """The mail service of the exercise "Not lost, not twice", and what all its trials have in common."""
 
+import math
 import secrets
 import sqlite3
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse
 
 from app_snippets.background_work.checks.killing import Looks, Victim
+from workbench import clock
 from workbench.around import Call
 from workbench.judge import Answer, Probe, calls, failure_in_words
 from workbench.server import LiveServer
@@ -63,8 +67,10 @@ class Reluctant:
     is_up: bool = False
     accepted: str = ""
     refused: int = 0
+    moments: dict[str, list[float]] = field(default_factory=dict)  # by address: when its mail was asked for
 
     def __call__(self, address: str) -> bool:
+        self.moments.setdefault(address, []).append(clock.now())
         if not self.is_up:
             return True
         self.accepted = self.accepted or address
@@ -72,6 +78,12 @@ class Reluctant:
             return False
         self.refused += 1
         return self.refused <= 2
+
+    @property
+    def pause(self) -> float:
+        """Seconds between a refused mail and the next ask for it, in the middle of all of these pauses."""
+        pauses = [next - one for moments in self.moments.values() for one, next in pairwise(moments)]
+        return statistics.median(pauses) if pauses else math.inf
 
 
 @dataclass

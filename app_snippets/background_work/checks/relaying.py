@@ -26,6 +26,7 @@ class Undisturbed(Trials):
     ended_with: list[BaseException] = field(default_factory=list)  # what the answer's tasks raised
     twice: int = 0  # mails too many, after a second sign-up of the same address
     looks_per_pause: float = 0.0  # in the time in which the relay should pause once
+    pause: float = EVERY  # seconds between two asks for a mail that was refused
     in_the_loop: int | None = None  # a line of the cell that asked the database in the event loop
     still_there: list[Any] = field(default_factory=list)  # tasks that go on when the server has stopped
 
@@ -53,6 +54,7 @@ class Undisturbed(Trials):
                     "The first mails were sent, and the next one never: the relay looks into the outbox and comes to "
                     "its end. It must look again and again, as long as the server runs.",
                 )
+            self.pause = service.pause
             for address in (ada, grace, alan):
                 self.require_one(trial, address, tried)
             await posted(server, f"/sign-up/{ada}")
@@ -84,6 +86,12 @@ class Undisturbed(Trials):
                 f"{self.looks_per_pause / EVERY:.0f} looks in a second",
                 "The relay looks into the outbox without a pause, and keeps a core and the database busy when nothing "
                 "is due. `await asyncio.sleep(EVERY)` after each look, also when it found nothing.",
+            )
+        if self.pause < EVERY / 2:
+            raise Probe("a mail that is refused again and again", f"a pause of {ms(EVERY)} between two asks").saw(
+                ms(self.pause),
+                "A mail that was refused is asked for again at once, and a service that is down gets more requests "
+                "than one that is well. `await asyncio.sleep(EVERY)` after each look, also when a mail was refused.",
             )
         if self.in_the_loop is not None:
             raise Probe("where the database is asked", "in threads, never in the event loop").saw(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -232,6 +233,14 @@ class _Supervised(Jobs):
                 f"a long one cancelled after {ms(min(ends))}",
                 self._why_too_early(min(ends)),
             )
+        last_end = max(self.log.get(f"{name} cancelled", math.inf) for name in LASTING)
+        if last_end > self.log["ended"] and not self.cancelled:
+            raise Probe(tried, "the long ones cancelled when the lifespan ends").saw(
+                "they ran on, until the server's loop ended",
+                "The jobs had their time, and nobody cancels those that are left: asyncio.wait() with a timeout "
+                "cancels nothing, it only stops waiting. task.cancel() for each of them, and wait until they have "
+                "ended.",
+            )
         if self.raised:
             raise Probe(tried, "a lifespan that comes to its end").saw(
                 f"{type(self.raised).__name__}: {self.raised}",
@@ -320,8 +329,8 @@ class _Supervised(Jobs):
             )
         if errors_in(server):
             return (
-                "The log has a line, and it does not say what failed, or why. logger.exception(…), called in the "
-                "`except` block, adds the exception and where it was raised."
+                "The log has a line, and the exception is not in it: it does not say why the job failed. "
+                "logger.exception(…), called in the `except` block, adds the exception and where it was raised."
             )
         if calls(self.answer.source, "info") or calls(self.answer.source, "debug"):
             return (

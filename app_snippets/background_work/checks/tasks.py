@@ -11,6 +11,7 @@ from app_snippets.background_work.checks.common import (
     at_work,
     errors_in,
     in_nobodys_hands,
+    port_of_nobody,
     posted,
     printed,
     told_by,
@@ -43,7 +44,12 @@ LETTERS = "bcfghjkz"  # of an address: no SIGN can be in it
 WORK = {"mail": "the welcome mail", "newsletter": "the newsletter", "audit": "the audit entry"}
 # What the log may say of a failure: its exception, or its function; or, in a message of its own, what failed.
 SIGNS = {
-    "mail": ("SMTPServerDisconnected", "Connection unexpectedly closed", "send_welcome"),
+    "mail": (
+        "SMTPServerDisconnected",
+        "Connection unexpectedly closed",
+        "ConnectionRefusedError",
+        "send_welcome",
+    ),
     "newsletter": ("503", "subscribe", "HTTPStatusError"),
     "audit": ("503", "HTTPStatusError"),
 }
@@ -64,10 +70,10 @@ NAMES = {"mail": ("mail", "welcome"), "newsletter": ("newsletter", "subscri"), "
 )
 async def tasks(answer: Answer) -> str:
     """All well, then each part fails, alone and two at once: what was done, what the log says, who waited."""
-    with mail_server() as mail, upstream({}, name="services") as services:
+    with mail_server() as mail, upstream({}, name="services") as services, port_of_nobody() as nobody:
         os.environ.update(SERVICES_URL=services.url, MAIL_HOST=mail.host, MAIL_PORT=str(mail.port))
         async with answer.served() as server:
-            trials = _Tasks(answer, server, mail, services)
+            trials = _Tasks(answer, server, mail, services, nobody)
             with all_logged(server), in_nobodys_hands(server) as trials.unheld:
                 ahead = await trials.all_well(MAIL)
                 for down in ({"mail"}, {"newsletter"}, {"audit"}, {"mail", "newsletter"}):
@@ -83,6 +89,7 @@ class _Tasks:
     server: LiveServer
     mail: MailServer
     services: Upstream
+    nobody: int  # a port at which every connection is refused
     address: str = ""
     held: list[Held] = field(default_factory=list)
     unheld: list[str] = field(default_factory=list)  # coroutines whose tasks nobody holds
@@ -124,6 +131,8 @@ class _Tasks:
         """One sign-up of an address of its own. Comes back when all that it began has come to its end."""
         self.address = f"{''.join(random.choices(LETTERS, k=8))}@example.org"
         self.mail.delay, self.mail.down = delay, "mail" in down
+        # Down in two ways: it hangs up, or there is nobody at its port.
+        os.environ["MAIL_PORT"] = str(self.nobody if {"mail", "newsletter"} == down else self.mail.port)
         for what in ("newsletter", "audit"):
             self.services.replies[f"/{what}/*"] = Reply(0, status=503 if what in down else 200)
         if down == {"newsletter"}:
@@ -284,9 +293,10 @@ class _Tasks:
                 "Another order does not make them independent: whichever task fails, those after it in the row are "
                 "dropped. Each must catch, and log, what it raises itself."
             )
+        left = f" Here it was {type(error).__name__}." if error is not None else ""
         return (
             "Background tasks run one after another, and one that raises ends the row: those after it never run, and "
-            "the caller, who has the answer, does not learn of it. Each task must catch what it raises itself."
+            f"the caller, who has the answer, does not learn of it. Each task must catch what it raises itself.{left}"
         )
 
     def _why_unsaid(self, down: set[str], unsaid: list[str]) -> str:

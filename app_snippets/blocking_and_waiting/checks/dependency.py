@@ -43,7 +43,7 @@ ALONE = "one more call, with `token: secret-2`"
 async def dependency(answer: Answer) -> str:
     """Concurrent orders with a free loop, each caller's own account, and a look-up for each call."""
     tokens = [list(USERS)[number % len(USERS)] for number in range(CALLS)]
-    async with answer.served() as server, server.client(timeout=8) as client:
+    async with answer.served() as server, server.client(timeout=4) as client:
         with looking(functools.partial(_look, server)) as looks:
             with answer.watched(server) as held:
                 async with heartbeat(server) as beat:
@@ -57,7 +57,7 @@ async def dependency(answer: Answer) -> str:
     require_answered(TRIED, calls)
     require_answered(ALONE, [alone])
     require_free_loop(seen, functools.partial(_which_dependency, answer, _caller(looks_at_them)))
-    _require_accounts(tokens, calls, alone)
+    _require_accounts(tokens, calls, alone, any(look.asking for look in looks_at_it))
     at_once = max((look.asking for look in looks_at_them), default=0)
     _require_look_up(answer, alone, bool(at_once), any(look.asking for look in looks_at_it))
     if at_once < MOST:
@@ -102,16 +102,19 @@ async def _order(server: LiveServer, client: httpx.AsyncClient, token: str) -> C
     return call
 
 
-def _require_accounts(tokens: list[str], calls: list[Call], alone: Call) -> None:
-    """Each call was answered with its own account. Raises NotYet."""
+def _require_accounts(tokens: list[str], calls: list[Call], alone: Call, asked: bool) -> None:
+    """Each call was answered with its own account. asked: the call alone was in `look_up`. Raises NotYet."""
     right = {"user": "grace", "currency": "EUR"}
     if alone.parsed != right:
         if not _names_a_user(alone):
             raise answers_otherwise(ALONE, alone, right)
         raise Probe(ALONE, f"`{right}`").saw(
             f"{alone.status}, `{alone.text[:80]}`",
-            "The token no longer decides whose account it is. The directory must still be asked, for each request: "
-            "move the call, do not drop it.",
+            "The directory is asked, and not with the token of the header. `Annotated[str, Header()]` is what makes "
+            "FastAPI read it from there; without it, a parameter comes from the query string."
+            if asked
+            else "The token no longer decides whose account it is. The directory must still be asked, for each "
+            "request: move the call, do not drop it.",
         )
     for call, token in zip(calls, tokens, strict=True):
         expected = {"user": USERS[token], "currency": "EUR"}

@@ -92,10 +92,16 @@ class _Monitor:
         self.require_seconds()
         ok = Probe(OK, f"a longest lag below {ms(allowed)}")
         if quiet >= allowed:
+            before = await self.shown()
+            await asyncio.sleep(2 * INTERVAL)
+            grows = await self.shown() > before + INTERVAL / 2
             raise ok.saw(
                 ms(quiet),
-                "The monitor counts its own sleep, or some of it: with a free loop it reports a lag. The lag is what "
-                "the sleep took beyond what was asked for.",
+                "With a free loop, the lag grows with every round: the clock is read once, and all sleeps since then "
+                "count. Read it anew before each sleep."
+                if grows
+                else "The monitor counts its own sleep, or some of it: with a free loop it reports a lag. The lag is "
+                "what the sleep took beyond what was asked for.",
             )
         if sum(busy for _, busy in looks) > len(looks) / 2:
             raise ok.saw(

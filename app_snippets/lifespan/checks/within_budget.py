@@ -51,7 +51,7 @@ async def within_budget(answer: Answer) -> str:
             _require_no_again(faulty, made)
             _require_capped(faulty, made["GET /down"])
             _require_recovery(faulty, made["GET /twice"], "a 500 and a 503, then a good answer")
-            _require_pauses(faulty)
+            _require_pauses(answer, faulty)
             _require_end(answer, faulty, made["GET /silent"], made["POST /silent"])
             _require_end_of_drops(made["GET /drops"])
             _require_recovery(faulty, made["GET /silent-once"], "silence once, then a good answer")
@@ -96,14 +96,20 @@ def _require_free_loop(held: list[Held]) -> None:
             )
 
 
-def _require_pauses(faulty: Faulty) -> None:
+def _require_pauses(answer: Answer, faulty: Faulty) -> None:
     for key in ("GET /twice", "GET /down", "GET /broken-twice"):
         if faulty.shortest_pause(key) < 0.9 * PAUSE:
             raise Probe(f"`{key}`", f"a pause of {ms(PAUSE)} between two attempts, at least").saw(
                 f"the next attempt {ms(faulty.shortest_pause(key))} after an answer",
-                "A service that is down is asked again at once"
+                "A service that is down is asked again at once, or nearly"
                 + (", when the attempt ended with an exception" if key == "GET /broken-twice" else "")
-                + ". Many callers that do so keep it down: await a pause before the next attempt.",
+                + ". Many callers that do so keep it down. "
+                + (
+                    "There is a sleep in your code: it is shorter than PAUSE, it is not awaited, or it is not on this "
+                    "way from one attempt to the next."
+                    if calls(answer.source, "sleep")
+                    else "Await a pause before the next attempt."
+                ),
             )
 
 

@@ -274,10 +274,15 @@ def _why_not_closed(stranger: Stranger, answered: Answered, through: bool) -> st
             "An HTTPException becomes an answer in a layer inside of your middleware. Raised in the middleware itself, "
             "it meets nobody who knows it, and ends as a 500. Send the 401 yourself."
         )
-    if (isinstance(error, TypeError) and "non-ASCII" in str(error)) or isinstance(error, UnicodeError):
+    if isinstance(error, TypeError) and "non-ASCII" in str(error):
         return (
-            "A header may hold any byte, and a caller without a token brings your gate to a 500: decode as latin-1, or "
-            "compare bytes with bytes."
+            "A header may hold any byte, and a caller without a token brings your gate to a 500: "
+            "secrets.compare_digest takes no text that is not ASCII. Give it bytes: encode both sides."
+        )
+    if isinstance(error, UnicodeError):
+        return (
+            f"A header may hold any byte, and a caller without a token brings your gate to a 500: {error}. Decode as "
+            "latin-1, which knows every byte, or compare bytes with bytes."
         )
     if error is not None:
         return failure(answered)["diagnosis"]

@@ -10,9 +10,11 @@ LIMIT = 10
 async def fetch_all(ids: list[int], fetch: Callable[[int], Awaitable[Any]]) -> list[Any]:
     """What `await fetch(id)` returns for each of the ids, in their order, with at most LIMIT calls in flight."""
     places = asyncio.Semaphore(LIMIT)
+
     async def one(id):
         async with places:
             return await fetch(id)
+
     error = None
     try:
         async with asyncio.TaskGroup() as group:

@@ -14,6 +14,7 @@ async def fetch_all(ids, fetch):
     async def one(id):
         async with places:
             return await fetch(id)
+
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(id)) for id in ids]
     return [t.result() for t in tasks]
