@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from unittest.mock import patch
 
 import httpx
 
-from app_snippets.server_sent_events.checks.common import Heard, Noted, count, heard, require_stream
-from app_snippets.server_sent_events.sse_client import Event, events
+from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
+from app_snippets.server_sent_events.checks.fourth import MOST, PATIENCE, SLOW, Fourth, data_of
+from app_snippets.server_sent_events.sse_client import Event
 from workbench import clock
 from workbench.around import Call, look_up
 from workbench.clock import until
@@ -20,12 +20,10 @@ from workbench.server import LiveServer
 
 PATH, COUNT = "/events", "/listeners"
 FAST = 3  # listeners that read all the time
-LARGE = "x" * 64_000  # characters of a text, so that few of them fill the buffers on the way
-MOST = 50  # large texts, after which a listener that does not read must have been let go; a right answer needs 22
-PATIENCE = 1.5  # seconds for what comes without a wait, or never
+BEHIND = 10  # texts that may wait for a listener, as given
 
 TOGETHER = "three listeners, and five texts, one after the other"
-SLOW = "three listeners that read, a fourth that does not, and large texts"
+THEN = "the fourth, which was let go, begins to read"
 LEAVING = "all listeners leave"
 
 
@@ -44,13 +42,13 @@ LEAVING = "all listeners leave"
 )
 async def fan_out(answer: Answer) -> str:
     """All hear all; one that does not read is let go and told so; who leaves is forgotten."""
-    async with answer.served() as server, server.client(timeout=PATIENCE) as client:
+    async with answer.served() as server, server.client(timeout=3 * PATIENCE) as client:
         trial = _Listeners(server, client)
         async with trial.listening():
             await trial.together()
-            behind = await trial.slow()
+            await trial.slow()
         await trial.gone()
-    return f"Three listeners heard all. The one that did not read was let go {behind} texts later, and told so."
+    return f"Three listeners heard all. The one that did not read was let go when {BEHIND} waited, and told so."
 
 
 @dataclass
@@ -91,15 +89,23 @@ class _Listeners:
             await asyncio.sleep(0.02)
 
     async def publish(self, text: str, tried: str) -> None:
-        call = Call(0, f"POST {PATH}", clock.now())
-        try:
-            response = await self.client.post(PATH, json=text)
-        except httpx.TimeoutException:
+        """Publish a text, while the clock of the server's loop stands still: no timeout ends a wait in publish()."""
+        call, loop = Call(0, f"POST {PATH}", clock.now()), self.server.loop
+        assert loop is not None
+        posting, stands_at = asyncio.create_task(self.client.post(PATH, json=text)), loop.time()
+        with patch.object(loop, "time", lambda: stands_at):
+            at_once = await until(posting.done, PATIENCE)
+        if not at_once:
+            for_a_time = await until(posting.done, PATIENCE)
+            posting.cancel()
             raise Probe(tried, "a text that is published at once").saw(
-                f"publish() did not come back within {PATIENCE:g} s",
+                "publish() waited until a timeout was over" if for_a_time else "publish() did not come back",
                 "publish() waits for a place in the queue of one who does not read, and so all others wait with it: "
-                "one slow listener stalls everybody. Look whether the queue is full, and do not wait.",
-            ) from None
+                "one slow listener stalls everybody"
+                + (", if only until the timeout" if for_a_time else "")
+                + ". Look whether the queue is full, and do not wait.",
+            )
+        response = posting.result()
         call.status, call.body = response.status_code, response.content
         if call.status == 202:
             return
@@ -165,94 +171,41 @@ class _Listeners:
             )
         return int(response.json())
 
-    async def slow(self) -> int:
-        """One that does not read; returns after how many large texts it was let go."""
-        reads = asyncio.Event()
-        found = Heard(Call(FAST, PATH, clock.now()))
-        task = asyncio.create_task(_read_later(self.server, found, reads))
+    async def slow(self) -> None:
+        """One that takes a first text and then none, until it is let go or MOST have come."""
+        fourth = Fourth(self.server)
+        first = fourth.take()
         try:
             if not await until(lambda: self._are(FAST + 1), PATIENCE):
+                fourth.require_sound(first)
                 raise Probe(SLOW, "a fourth in `listeners`").saw(
                     str(await self.listeners()),
                     "A fourth listener came, and is not in `listeners`: put it there when listen() begins.",
                 )
-            await until(lambda: found.call.status, PATIENCE)  # from here on it does not read
+            await self.to_all("0", SLOW)
+            await until(first.done, PATIENCE)
+            fourth.require_sound(first)
             for number in range(1, MOST + 1):
-                await self.to_all(f"{number} {LARGE}", SLOW)
-                if await self.listeners() == FAST:
+                await self.to_all(str(number), SLOW)
+                if let_go := await self.listeners() == FAST:
                     break
-            else:
-                raise await self.never_let_go(found, reads)
-            reads.set()
-
-            def over() -> bool:
-                return found.ended or found.broken or "lagging" in found.kinds
-
-            await until(over, PATIENCE, lambda: len(found.events))
-            self.require_told(found)
-            return number
+            await fourth.take_all("" if let_go else self.sent[-1])
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            first.cancel()
+            await fourth.leave()
+        if not let_go:
+            raise _never_let_go(fourth)
+        if number != BEHIND + 1:
+            raise Probe(SLOW, f"let go at text {BEHIND + 1}, when BEHIND texts, {BEHIND}, wait for it").saw(
+                f"let go at text {number}",
+                "A listener is let go too soon: BEHIND texts may wait for it, and the next one is too much."
+                if number <= BEHIND
+                else "A listener is let go too late: at most BEHIND texts may wait for it, `asyncio.Queue(BEHIND)`.",
+            )
+        _require_told(fourth)
 
     async def _are(self, number: int) -> bool:
         return await self.listeners() == number
-
-    async def never_let_go(self, found: Heard, reads: asyncio.Event) -> NotYet:
-        reads.set()
-        before = -1
-        while len(found.events) > before and not _last_is(found, self.sent[-1]):
-            before = len(found.events)
-            await until(lambda so_far=before: len(found.events) > so_far, 1.0)
-        if _gap(found) or not _last_is(found, self.sent[-1]):
-            why = (
-                "Texts were dropped for the one who does not read, and nobody told it: it takes what it has for all "
-                'there was. Let it go, and send the event "lagging" last.'
-            )
-        else:
-            why = (
-                "Everything is kept for the one who does not read, in the memory of the server, for as long as it "
-                "likes. Give its queue a bound, `asyncio.Queue(BEHIND)`, and let it go when that is reached."
-            )
-        return Probe(SLOW, "let go when more than BEHIND texts wait for it").saw(
-            f"still a listener after {MOST} texts", why
-        )
-
-    def require_told(self, found: Heard) -> None:
-        if "lagging" in found.kinds and not _gap(found):
-            return
-        if _gap(found):
-            seen, why = (
-                "some texts, others missing between them",
-                (
-                    "What the listener gets must be all that was published until it was let go: nothing is dropped for "
-                    "it before."
-                ),
-            )
-        elif "event: lagging" in found.raw:
-            seen, why = (
-                "`event: lagging`, and no data",
-                ("The event `lagging` has no line `data:`, and a client passes over an event without any."),
-            )
-        elif found.ended or found.broken:
-            seen, why = (
-                "the end of the stream",
-                (
-                    "It was let go without a word: its stream ends, or breaks, as if that were all. Send the event "
-                    '"lagging" last, so that it knows that it has missed something.'
-                ),
-            )
-        else:
-            seen, why = (
-                f"{count(len(found.events), 'text')}, and then a stream that stays open",
-                (
-                    "It was taken out of `listeners`, and its stream waits at an empty queue: it believes that nothing "
-                    "happens. When the queue is empty and it is no listener any more, say so, and end."
-                ),
-            )
-        raise Probe(
-            "the fourth, which was let go, begins to read", "what waited for it, then the event `lagging`, and the end"
-        ).saw(seen, why)
 
     async def gone(self) -> None:
         if await until(lambda: self._are(0), 1.5):
@@ -282,32 +235,56 @@ def _text(event: Event) -> str:
     return event.data
 
 
-def _gap(found: Heard) -> bool:
-    """Whether texts are missing between two that came."""
-    heads = [text.partition(" ")[0] for text in _texts(found)]
-    numbers = [int(head) for head in heads if head.isdecimal()]
-    return bool(numbers) and numbers != list(range(1, len(numbers) + 1))
+def _never_let_go(fourth: Fourth) -> NotYet:
+    if fourth.gap or len(fourth.texts) < MOST:
+        why = (
+            "Texts were dropped for the one who does not read, and nobody told it: it takes what it has for all "
+            'there was. Let it go, and send the event "lagging" last.'
+        )
+    else:
+        why = (
+            "Everything is kept for the one who does not read, in the memory of the server, for as long as it "
+            "likes. Give its queue a bound, `asyncio.Queue(BEHIND)`, and let it go when that is reached."
+        )
+    return Probe(SLOW, "let go when more than BEHIND texts wait for it").saw(
+        f"still a listener after {MOST} texts", why
+    )
 
 
-async def _read_later(server: LiveServer, found: Heard, reads: asyncio.Event) -> None:
-    """Open a stream, and begin to read when told to."""
-    try:
-        async with (
-            httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=60) as client,
-            client.stream("GET", PATH) as response,
-        ):
-            found.call.status, found.call.headers = response.status_code, dict(response.headers)
-            _narrow(server, response.extensions["network_stream"].get_extra_info("client_addr"))
-            await reads.wait()
-            async for event in events(Noted(response, found)):  # type: ignore[arg-type]
-                found.events.append(event)
-            found.ended = True
-    except httpx.HTTPError:
-        found.broken = True
-
-
-def _narrow(server: LiveServer, client: Any) -> None:
-    """Let the system buffer little for a client at the server's side, so that few texts fill it."""
-    for connection in list(server._uvicorn.server_state.connections) if server._uvicorn else ():
-        if (transport := connection.transport) and transport.get_extra_info("peername") == client:
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+def _require_told(fourth: Fourth) -> None:
+    """It got all that waited, then `lagging`, then the end. Raises NotYet."""
+    kinds, texts = fourth.kinds, fourth.texts
+    got = f"{count(len(texts), 'text')}, then "
+    if fourth.gap:
+        seen = "some texts, others missing or in another order"
+        why = "What it gets must be all that was published until it was let go: nothing is dropped for it before."
+    elif len(texts) < BEHIND and (fourth.ended or "lagging" in kinds):
+        seen = f"{count(len(texts), 'text')} of the {BEHIND} that waited"
+        why = (
+            "The texts that waited for it were thrown away: the loop in listen() is left when it is no listener any "
+            "more, and its queue may hold texts then. Empty the queue first."
+        )
+    elif "lagging" not in kinds and fourth.ended:
+        seen = got + "the end of the stream"
+        why = (
+            "It was let go without a word: its stream ends, or breaks, as if that were all. Send the event "
+            '"lagging" last, so that it knows that it has missed something.'
+        )
+    elif "lagging" not in kinds:
+        seen = got + "nothing, and a stream that stays open"
+        why = (
+            "It was taken out of `listeners`, and its stream waits at an empty queue: it believes that nothing "
+            "happens. When the queue is empty and it is no listener any more, say so, and end."
+        )
+    elif data_of(fourth.events[kinds.index("lagging")]) is None:
+        seen = "`event: lagging`, and no data"
+        why = "The event `lagging` has no line `data:`, and a client passes over an event without any."
+    elif kinds[-1] != "lagging" or kinds.count("lagging") > 1:
+        seen = f"{count(len(kinds) - kinds.index('lagging') - 1, 'event')} after `lagging`"
+        why = "Something is sent after `lagging`. Send first what waited, then `lagging` once, and end the stream."
+    elif not fourth.ended:
+        seen = got + "`lagging`, and a stream that stays open"
+        why = "The stream goes on after `lagging`. It is no listener any more, and nothing can come: end it there."
+    else:
+        return
+    raise Probe(THEN, "the texts that waited for it, then the event `lagging`, and the end").saw(seen, why)
