@@ -23,9 +23,11 @@ from typing import Any
 from workbench import clock
 from workbench.clock import until
 from workbench.judge import FILE, find_exercise, load_cell, place_in_words
+from workbench.judge.cell import frames_of
 from workbench.server import as_asgi
 
 GRACE = 2  # seconds that uvicorn gives open requests when it is asked to stop
+EVERY = 0.25  # seconds between two ticks, until `slow`
 PATIENCE = 6.0  # seconds for what comes without a wait, or never
 HEARS = 1.0  # seconds for the server to hear of SIGTERM, which it does at once or never
 BYE = re.compile(rb"^event: ?bye", re.MULTILINE)
@@ -49,6 +51,8 @@ class Stopped:
     byes: list[float]
     ended: float
     stopped: float
+    why: str = ""  # what was so when half of GRACE was over and streams went on, one word
+    where: str = ""  # the line at which a stream waited then
 
     @property
     def cut_off(self) -> bool:
@@ -80,6 +84,10 @@ class Apart:
         """What was seen since `watch`."""
         self._tell("look")
         return await self._hear(Loop, PATIENCE) or Loop(1.0, "")
+
+    def slow(self) -> None:
+        """From now on, EVERY is as given."""
+        self._tell("slow")
 
     async def terminated(self) -> bool:
         """Send SIGTERM. Returns whether the server has heard of it, or the process has ended."""
@@ -143,13 +151,33 @@ class _Stream:
     ended: float | None = None
 
 
+class _Event(asyncio.Event):
+    """An asyncio.Event. Those that the cell makes are noted."""
+
+    made: "list[_Event]" = []  # noqa: RUF012
+    was_set = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        if sys._getframe(1).f_code.co_filename == FILE:
+            self.made.append(self)
+
+    def set(self) -> None:
+        self.was_set = True
+        super().set()
+
+
 class _Inside:
     """The answer's app, what its streams do, and the conversation about that."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
+        self.cell: Any = None
         self.app: Any = None
+        self.handled: list[tuple[int, bool]] = []  # signals that the cell handles, and whether the server ran by then
+        self.why, self.where = "", ""
         self.server: Any = None
+        self.loop: Any = None
         self.failed: list[str] = []
         self.streams: list[_Stream] = []
         self.asked = 0.0  # when SIGTERM was sent
@@ -159,7 +187,20 @@ class _Inside:
         with self._once, contextlib.suppress(OSError):
             self.pipe.send(what)
 
+    def note(self) -> None:
+        """From now on, note what the cell does with signals and Events."""
+        handle = signal.signal
+
+        def noting(number: Any, handler: Any) -> Any:
+            if sys._getframe(1).f_code.co_filename == FILE:
+                self.handled.append((int(number), self.server is not None))
+            return handle(number, handler)
+
+        signal.signal = noting
+        asyncio.Event = _Event  # type: ignore[misc]
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.loop = asyncio.get_running_loop()
         stream = _Stream()
         if scope["type"] == "http":
             self.streams.append(stream)
@@ -183,6 +224,8 @@ class _Inside:
             while word := self.pipe.recv():
                 if word == "watch":
                     self.tell(self.watched())
+                elif word == "slow":
+                    self.cell.EVERY = 5.0
                 elif word == "terminate":
                     self.terminate()
 
@@ -206,12 +249,39 @@ class _Inside:
         while not self.server.should_exit and clock.now() < self.asked + HEARS:
             clock.sleep(0.005)
         self.tell(bool(self.server.should_exit))
+        while any(one.ended is None for one in self.streams) and clock.now() < self.asked + GRACE / 2:
+            clock.sleep(0.005)
+        if any(one.ended is None for one in self.streams):
+            self.why, self.where = self.why_not_yet(), self.where_one_waits()
+
+    def why_not_yet(self) -> str:
+        """What keeps streams from their end, in a word: how far the news of the signal came."""
+        if getattr(signal.getsignal(signal.SIGTERM), "__self__", None) is self.server:
+            when = [ran for number, ran in self.handled if number == signal.SIGTERM]
+            return "early" if when == [False] else "other" if self.handled and not when else ""
+        named = [one for one in self.server.lifespan.state.values() if isinstance(one, _Event)]
+        if any(one.is_set() for one in named or _Event.made):
+            return "asleep"
+        if any(one.was_set for one in named or _Event.made):
+            return "cleared"
+        if any(one.was_set for one in _Event.made):
+            return "another"
+        return "unset" if _Event.made else "deaf"
+
+    def where_one_waits(self) -> str:
+        for task in asyncio.all_tasks(self.loop):
+            lines = [one.f_lineno for one in frames_of(task.get_coro()) if one.f_code.co_filename == FILE]
+            if lines:
+                return place_in_words(lines[-1])
+        return ""
 
     def report(self) -> Stopped:
         now = clock.now()
         byes = [one.bye - self.asked for one in self.streams if one.bye is not None]
         ended = max((one.ended or now for one in self.streams), default=now)
-        return Stopped(byes, ended - self.asked, now - self.asked)
+        if not self.why and not any(one.was_set for one in _Event.made):
+            self.why = "unheard"
+        return Stopped(byes, ended - self.asked, now - self.asked, self.why, self.where)
 
 
 def _main(pipe: Connection, source: str, exercise: str) -> None:
@@ -225,7 +295,10 @@ def _main(pipe: Connection, source: str, exercise: str) -> None:
         signal.signal(number, signal.SIG_DFL)
     inside = _Inside(pipe)
     try:
-        inside.app = as_asgi(load_cell(source, find_exercise(exercise)).app)
+        inside.note()
+        source = re.sub(r"^EVERY = 5\.0", f"EVERY = {EVERY}", source, flags=re.MULTILINE)
+        inside.cell = load_cell(source, find_exercise(exercise))
+        inside.app = as_asgi(inside.cell.app)
     except BaseException as error:
         inside.tell(("", f"{type(error).__name__}: {error}"))
         return

@@ -10,7 +10,7 @@ import httpx
 from app_snippets.server_sent_events.sse_client import Event, events
 from workbench import clock
 from workbench.around import Call
-from workbench.judge import Probe, failure_in_words, leaves
+from workbench.judge import Probe, failure_in_words, leaves, where_it_is
 from workbench.server import LiveServer
 from workbench.server.record import MARK
 
@@ -29,6 +29,7 @@ class Heard:
     ended: bool = False  # by the server, in good order
     broken: bool = False  # by the server, in the middle
     silent: bool = False  # nothing came for TIMEOUT seconds
+    where: str = ""  # where the answer was then, while its client was still there
 
     @property
     def raw(self) -> str:
@@ -90,10 +91,14 @@ async def heard(
                 found.call.body = await response.aread()
                 return found
             noted: Any = Noted(response, found)
-            async for event in events(noted):
-                found.events.append(event)
-                if until(event):
-                    return found
+            try:
+                async for event in events(noted):
+                    found.events.append(event)
+                    if until(event):
+                        return found
+            except httpx.TimeoutException:
+                found.where = where_it_is()
+                raise
             found.ended = True
     except httpx.TimeoutException:
         found.silent = True

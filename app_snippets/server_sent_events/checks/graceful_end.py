@@ -6,12 +6,12 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-from app_snippets.server_sent_events.checks.apart import GRACE, Apart, Stopped, apart
+from app_snippets.server_sent_events.checks.apart import EVERY, GRACE, Apart, Stopped, apart
 from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
 from workbench import clock
 from workbench.around import Call, heartbeat
 from workbench.clock import until
-from workbench.judge import Answer, Probe, exercise, nodes, require_pings
+from workbench.judge import Answer, Probe, calls, exercise, nodes, require_pings
 
 PATH, NAME = "/events", "server_sent_events/graceful_end"
 TRIED = f"two listeners, and SIGTERM to the server, which gives open requests {GRACE} s"
@@ -19,6 +19,23 @@ SOON = 0.75  # seconds until `bye`: half a second, as the task says, and what it
 AFTERWARDS = 1.0  # seconds from the end of the streams until the server has stopped; its own waits take 0.3 at most
 PINGS = 5  # that are answered, one after the other, while one listens
 EXPECTED = "`bye` at both within half a second, and an exit within a second after it"
+
+WHY = {  # what was so when a stream had not heard of the end in half of GRACE
+    "asleep": "The Event is set, and the stream does not look: it waits at {where}. Wait for the Event there, "
+    "with EVERY as its timeout, and it wakes the stream at once.",
+    "deaf": "A handler of yours is in place for SIGTERM, and a stream waits on at {where}. It must be woken, or look "
+    "several times a second whether the end has come.",
+    "cleared": "An Event was set, and cleared again at once: who looks afterwards does not see it. Leave it set: the "
+    "server does not come back.",
+    "another": "An Event was set, and not the one that the lifespan yields: the streams look at that one. Make one "
+    "Event, set it in the handler and yield the same.",
+    "unset": "A handler of SIGTERM is in place, and no Event was set a second later. Set it in the handler, with "
+    "`loop.call_soon_threadsafe(stopping.set)`; a stream waits at {where}.",
+    "early": "Your handler was in place when the cell was run, before the server started, and the server put its own "
+    "in that place. Set yours in the lifespan, before `yield`: then the server has done so already.",
+    "other": "You handle a signal, and not SIGTERM: that is what a server gets when it is asked to stop. SIGINT is "
+    "Ctrl+C.",
+}
 
 
 @exercise(
@@ -58,20 +75,61 @@ class _Trial:
                 raise Probe("to start your app with uvicorn, in a process of its own", "an app that starts").saw(
                     server.said or "the process ended", f"The app does not start: {server.said or 'the process ended'}."
                 )
+            await self.ticks(server)
+            server.slow()
             both = [Heard(Call(number, PATH, clock.now())) for number in range(2)]
             listening = []
             try:
                 for one in both:
                     listening.append(asyncio.create_task(heard(server.url, PATH, timeout=GRACE + 20, into=one)))
                     await until(lambda one=one: one.events or one.ended or one.broken, 2.5)
-                    if one is both[0]:
-                        await self.require_free(server)
                     self.require_tick(one)
                 return await self.told(server, both)
             finally:
                 for task in listening:
                     task.cancel()
                 await asyncio.gather(*listening, return_exceptions=True)
+
+    async def ticks(self, server: Apart) -> None:
+        """One listener for a while: a free loop, and a tick every EVERY seconds. Raises NotYet."""
+        one, begun = Heard(Call(0, PATH, clock.now())), clock.now()
+        listening = asyncio.create_task(heard(server.url, PATH, timeout=GRACE + 20, into=one))
+
+        def enough() -> bool:
+            return one.ended or one.broken or (len(one.events) > 1 and clock.now() > begun + 2 * EVERY)
+
+        try:
+            await until(lambda: one.events or one.ended or one.broken, 2.5)
+            await self.require_free(server)
+            self.require_tick(one)
+            await until(enough, 2.5)
+            ticks, seconds = len(one.events), clock.now() - begun
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        tried = f"one listener, and EVERY = {EVERY} s for the while"
+        if one.ended or one.broken:
+            raise Probe(tried, "one tick after the other").saw(
+                f"{count(ticks, 'event')}, and a stream that {'broke' if one.broken else 'ended'}",
+                "The stream does not outlive its first wait. A wait with a timeout raises TimeoutError when the time "
+                "is over: that is no end here, but the moment for the next tick. Suppress it."
+                if calls(self.answer.source, "wait_for") or calls(self.answer.source, "timeout")
+                else "The stream breaks after a tick: its endpoint raised an exception. Fix that first."
+                if one.broken
+                else "The stream ends, and nobody has asked the server to stop. Until then it ticks.",
+            )
+        if ticks < 2:
+            raise Probe(tried, "a second tick when EVERY seconds are over").saw(
+                f"{count(ticks, 'tick')} in {seconds:.1f} s",
+                "The next tick does not come. A wait for the end alone has no timeout: what wakes the stream is the "
+                "end, or that EVERY seconds are over, whichever comes first.",
+            )
+        if ticks > 2 + seconds / EVERY:
+            raise Probe(tried, "a tick every EVERY seconds").saw(
+                f"{count(ticks, 'tick')} in {seconds:.1f} s",
+                "The stream ticks more often than every EVERY seconds. It may look for the end as often as it likes, "
+                "or wait for it; a tick is sent when EVERY seconds are over.",
+            )
 
     async def require_free(self, server: Apart) -> None:
         """While one listens, /ping is answered and the loop is free. Raises NotYet."""
@@ -180,10 +238,17 @@ class _Trial:
                 "The process ended with its streams in the middle: whoever listened sees a broken connection. Let the "
                 "streams say bye and end; then the server stops by itself."
             )
+        if stopped.why in WHY:
+            return WHY[stopped.why].format(where=stopped.where or "a line of yours")
         if _catches_cancellation(self.answer.source):
             return (
                 f"The stream speaks when it is cancelled. That is {GRACE} s late, when the server has lost its "
                 "patience, and what is cancelled cannot send any more. Tell the stream before, when the signal comes."
+            )
+        if stopped.why == "unheard":
+            return (
+                "No stream was told: no handler of yours is in place for SIGTERM, and no Event was set. One waits at "
+                f"{stopped.where or 'a line of yours'}, until the server cancels it after {GRACE} s."
             )
         return (
             "The end of the lifespan comes too late: the server waits for its streams first, and cancels them when it "

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
 from app_snippets.server_sent_events.checks.job import LAST, After, Schedule, Second, number_of, steps_of, what_raised
+from app_snippets.server_sent_events.sse_client import Event
 from workbench import clock
 from workbench.around import Call, Heartbeat, heartbeat
 from workbench.judge import Answer, Held, NotYet, Probe, exercise, quoted, require_pings, where_it_is
@@ -19,6 +20,10 @@ WHOLE = f"one client, and a job of {len(HOSTILE)} steps, some with newlines in t
 CUT = "a job of 12 steps, and a client that is cut off 4 times and comes back with its last id"
 FAILED = "a job that fails after its third step"
 STRANGE = {"rubbish": "rubbish", "-1": "a negative number", "\xb2": "a superscript two"}  # no ids, and what they are
+SHARED = (
+    "Two streams at once disturb each other: what one has sent, the other one leaves out. The position belongs to one "
+    "stream: keep it in a local variable of the endpoint, and not in a global or an attribute of the app."
+)
 NEVER_WAITS = (
     "Its loop never waits, so nobody else gets a turn, the sending of its own events included. Between two looks at "
     "the job, `await asyncio.sleep(…)`."
@@ -58,12 +63,26 @@ async def progress(answer: Answer) -> str:
     return "Cut off 4 times, and each step came once and in order; then the end was said."
 
 
+def require_one_each(steps: list[Event]) -> None:
+    """No event that has several steps, and no step in several events. Raises NotYet."""
+    texts = {line for text in HOSTILE for line in text.splitlines() if text != line}
+    if any(one.data in texts or one.data.strip('"') in texts for one in steps):
+        seen, why = "an event for each line of a step", "A step is one event, whatever newlines are in its text."
+    elif any(HOSTILE[0] in one.data and HOSTILE[-1] in one.data for one in steps) or (
+        any(HOSTILE[0] in one.data and "lines" in one.data for one in steps)
+    ):
+        seen, why = "an event that holds several steps", "Each step is an event of its own, with an id of its own."
+    else:
+        return
+    raise Probe(WHOLE, "an event for each step").saw(seen, f"{why} ServerSentEvent(data=…) carries any text as it is.")
+
+
 @dataclass
 class _Trials:
     answer: Answer
     server: LiveServer
     schedule: Schedule
-    held: list[Held] = field(default_factory=list)
+    second: Heard = field(default_factory=lambda: Heard(Call(1, PATH, clock.now())))
 
     async def whole(self) -> None:
         """A run from beginning to end, and a loop that is free meanwhile."""
@@ -121,7 +140,7 @@ class _Trials:
             )
 
     def hangs(self, found: Heard, tried: str) -> NotYet:
-        where = where_it_is()
+        where = found.where or where_it_is()
         if found.events and found.kinds[-1] in LAST:
             return Probe(tried, "a stream that ends after its last event").saw(
                 "the last event, and a connection that stays open",
@@ -154,6 +173,7 @@ class _Trials:
         numbers = [number_of(one, HOSTILE) for one in steps]
         if None in numbers:
             wrong = steps[numbers.index(None)]
+            require_one_each(steps)
             raise Probe(WHOLE, "what each step has said, as the data of its event").saw(
                 f"data {quoted(wrong.data, 60)}",
                 "That is not what the step has said: its text was cut or changed, perhaps at a newline. "
@@ -210,9 +230,30 @@ class _Trials:
         raise Probe(tried, f"the event `{kind}`, last").saw(seen, why)
 
     async def cut_off(self) -> None:
-        """Each connection is left after some events; the next one says which was the last."""
+        """One client is cut off again and again, and a second one is not."""
         texts = [f"step {number}" for number in range(1, 13)]
         self.schedule.set(texts, each=0.02)
+        beside = asyncio.create_task(heard(self.server, PATH, until=Second(), into=self.second))
+        try:
+            await self.cuts(texts)
+            await beside
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+        numbers = [number_of(one, texts) for one in steps_of(self.second)]
+        if numbers != list(range(1, len(texts) + 1)) or self.second.kinds[-1:] != ["end"]:
+            raise Probe(CUT, "at a second client all the steps, and the end").saw(
+                f"{count(len(numbers), 'step')}, {'in order' if self.in_order(texts) else 'not 1, 2, 3 and so on'}",
+                SHARED,
+            )
+
+    def in_order(self, texts: list[str]) -> bool:
+        """Whether the second client has missed no step so far."""
+        numbers = [number_of(one, texts) for one in steps_of(self.second)]
+        return numbers == list(range(1, len(numbers) + 1))
+
+    async def cuts(self, texts: list[str]) -> None:
+        """Each connection is left after some events; the next one says which was the last."""
         chance = random.Random(9)
         last_id, seen = "", 0
         for cut in range(5):
@@ -225,7 +266,7 @@ class _Trials:
             numbers = [number_of(one, texts) for one in steps]
             expected = list(range(seen + 1, seen + 1 + len(numbers)))
             if numbers != expected:
-                raise self.resumed_wrongly(numbers, seen)
+                raise self.resumed_wrongly(numbers, seen, texts)
             if [one.id for one in steps] != [str(number) for number in expected]:
                 raise Probe(CUT, f"the id {expected[0]} for step {expected[0]}").saw(
                     f"the id {steps[0].id}",
@@ -235,13 +276,15 @@ class _Trials:
             seen += len(numbers)
             last_id = found.events[-1].id if found.events else last_id
             if found.kinds[-1:] == ["end"] and seen < len(texts):
-                raise self.resumed_wrongly([], seen)
+                raise self.resumed_wrongly([], seen, texts)
         if seen < len(texts) or found.kinds[-1:] != ["end"]:
-            raise self.resumed_wrongly([], seen)
+            raise self.resumed_wrongly([], seen, texts)
 
-    def resumed_wrongly(self, numbers: list[int | None], seen: int) -> NotYet:
+    def resumed_wrongly(self, numbers: list[int | None], seen: int, texts: list[str]) -> NotYet:
         first = numbers[0] if numbers else None
-        if first == 1:
+        if not self.in_order(texts):
+            why = SHARED
+        elif first == 1:
             why = (
                 "The client said what it saw last, in the header Last-Event-ID, and the stream began from the start: "
                 "the header is not read."
