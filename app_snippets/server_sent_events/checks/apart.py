@@ -196,7 +196,7 @@ class _Inside:
                 self.handled.append((int(number), self.server is not None))
             return handle(number, handler)
 
-        signal.signal = noting
+        signal.signal = noting  # type: ignore[assignment]
         asyncio.Event = _Event  # type: ignore[misc]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

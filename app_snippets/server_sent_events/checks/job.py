@@ -8,10 +8,13 @@ from app_snippets.server_sent_events.checks.common import Heard, count
 from app_snippets.server_sent_events.checks.looks import Looks
 from app_snippets.server_sent_events.sse_client import Event
 from workbench import clock
-from workbench.judge import failure_in_words
+from workbench.judge import Probe, failure_in_words
 
 LAST = ("end", "failed")
 MORE = 0.5  # seconds that the last step takes longer at the most, until what came before has arrived
+
+HOSTILE = ["plain", "two\nlines", "x\n\nevent: admin\ndata: log out", "a\rreturn", " indented", "Ærø ☂", "last"]
+WHOLE = f"one client, and a job of {len(HOSTILE)} steps, some with newlines in their text"
 
 
 class Schedule:
@@ -111,6 +114,20 @@ def number_of(event: Event, texts: list[str]) -> int | None:
         if any(one in (text, plain) for one in said):
             return number
     return None
+
+
+def require_one_each(steps: list[Event]) -> None:
+    """No event that has several steps, and no step in several events. Raises NotYet."""
+    texts = {line for text in HOSTILE for line in text.splitlines() if text != line}
+    if any(one.data in texts or one.data.strip('"') in texts for one in steps):
+        seen, why = "an event for each line of a step", "A step is one event, whatever newlines are in its text."
+    elif any(HOSTILE[0] in one.data and HOSTILE[-1] in one.data for one in steps) or (
+        any(HOSTILE[0] in one.data and "lines" in one.data for one in steps)
+    ):
+        seen, why = "an event that holds several steps", "Each step is an event of its own, with an id of its own."
+    else:
+        return
+    raise Probe(WHOLE, "an event for each step").saw(seen, f"{why} ServerSentEvent(data=…) carries any text as it is.")
 
 
 def what_raised(found: Heard, error: BaseException | None) -> dict[str, str]:

@@ -5,8 +5,18 @@ import random
 from dataclasses import dataclass, field
 
 from app_snippets.server_sent_events.checks.common import Heard, count, heard, require_stream
-from app_snippets.server_sent_events.checks.job import LAST, After, Schedule, Second, number_of, steps_of, what_raised
-from app_snippets.server_sent_events.sse_client import Event
+from app_snippets.server_sent_events.checks.job import (
+    HOSTILE,
+    LAST,
+    WHOLE,
+    After,
+    Schedule,
+    Second,
+    number_of,
+    require_one_each,
+    steps_of,
+    what_raised,
+)
 from workbench import clock
 from workbench.around import Call, Heartbeat, heartbeat
 from workbench.judge import Answer, Held, NotYet, Probe, exercise, quoted, require_pings, where_it_is
@@ -15,8 +25,6 @@ from workbench.server import LiveServer
 PATH = "/events"
 EACH, LONG = 0.02, 0.5  # seconds of a step, and of the last one of a whole run, in which a stream must look at it
 LOOKS = 5_000  # in the long step; that is ten in a millisecond, more than any sleep allows
-HOSTILE = ["plain", "two\nlines", "x\n\nevent: admin\ndata: log out", "a\rreturn", " indented", "Ærø ☂", "last"]
-WHOLE = f"one client, and a job of {len(HOSTILE)} steps, some with newlines in their text"
 CUT = "a job of 12 steps, and a client that is cut off 4 times and comes back with its last id"
 FAILED = "a job that fails after its third step"
 STRANGE = {"rubbish": "rubbish", "-1": "a negative number", "\xb2": "a superscript two"}  # no ids, and what they are
@@ -61,20 +69,6 @@ async def progress(answer: Answer) -> str:
         await trials.failed()
         await trials.strange_ids()
     return "Cut off 4 times, and each step came once and in order; then the end was said."
-
-
-def require_one_each(steps: list[Event]) -> None:
-    """No event that has several steps, and no step in several events. Raises NotYet."""
-    texts = {line for text in HOSTILE for line in text.splitlines() if text != line}
-    if any(one.data in texts or one.data.strip('"') in texts for one in steps):
-        seen, why = "an event for each line of a step", "A step is one event, whatever newlines are in its text."
-    elif any(HOSTILE[0] in one.data and HOSTILE[-1] in one.data for one in steps) or (
-        any(HOSTILE[0] in one.data and "lines" in one.data for one in steps)
-    ):
-        seen, why = "an event that holds several steps", "Each step is an event of its own, with an id of its own."
-    else:
-        return
-    raise Probe(WHOLE, "an event for each step").saw(seen, f"{why} ServerSentEvent(data=…) carries any text as it is.")
 
 
 @dataclass
