@@ -121,7 +121,7 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "a string instead of an app": (APP, "app = 'os:nope'", "is of type str"),
     "wrong parameters": (FUNCTION, "async def burst(): ...", "TypeError"),
     "a wrong type is returned": (FUNCTION, BURST + "return 'fast'", "What burst returns is not the latencies"),
-    "a coroutine is returned": (FUNCTION, "async def g(): ...\n" + BURST + "return [g()] * n", "not the latencies"),
+    "a coroutine is returned": (FUNCTION, "async def g(): ...\n" + BURST + "return [g()] * n", "somebody must still await"),
     "a notebook command": (FUNCTION, "%timeit 1\nburst = 1", "A notebook command"),
     "a shell command": (FUNCTION, "x = 1\n!ls\nburst = 1", "A notebook command"),
     "asks the keyboard": (FUNCTION, BURST + "return input()", "asks the keyboard, at line 3, `return input()`"),
@@ -243,8 +243,8 @@ def test_the_next_attempt_starts_clean() -> None:
 
 def test_what_the_answer_prints_is_shown_with_the_verdict() -> None:
     verdict, _ = judged(FUNCTION, BURST + "print('at', n)\n    return 'fast'")
-    assert verdict.printed == "at 8"
-    assert "printed   at 8" in in_words(find_exercise(FUNCTION), verdict)
+    assert verdict.printed == "at 24"
+    assert "printed   at 24" in in_words(find_exercise(FUNCTION), verdict)
 
 
 def test_a_long_line_that_the_answer_prints_is_cut() -> None:

@@ -96,11 +96,13 @@ def _number_exercises(lesson: Lesson, cells: list[Any], exercises: list[Exercise
     titles = [title for _, title in headed]
     if titles != [one.title for one in exercises]:
         raise CourseError(
-            f"{lesson.slug}: lesson.md has the exercises {titles}, checks.py {[one.title for one in exercises]}"
+            f"{lesson.slug}: lesson.md has the exercises {titles}, its checks {[one.title for one in exercises]}"
         )
     checked = [name for cell in cells if cell.cell_type == "code" for name in _CHECK.findall(cell.source)]
     if checked != [one.name for one in exercises]:
-        raise CourseError(f"{lesson.slug}: lesson.md checks {checked}, checks.py has {[one.name for one in exercises]}")
+        raise CourseError(
+            f"{lesson.slug}: lesson.md checks {checked}, and its checks are {[one.name for one in exercises]}"
+        )
     for (cell, title), one in zip(headed, exercises, strict=True):
         cell.source = cell.source.replace(f"## Exercise: {title}", f"## Exercise {one.number}: {title}")
 

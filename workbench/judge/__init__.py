@@ -1,4 +1,4 @@
-"""How an exercise is declared and an answer is judged: what `checks.py` is written with.
+"""How an exercise is declared and an answer is judged: what checks are written with.
 
 It knows `course`, `server` and `around`. Checks may enter, and `notebook` and `build` above.
 """

@@ -1,4 +1,4 @@
-"""What a lesson's `checks.py` is written with: how an exercise is declared, and what a verdict is made of."""
+"""What checks are written with: how an exercise is declared, and what a verdict is made of."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
