@@ -201,7 +201,7 @@ ENDLESS = [
 def test_what_never_ends_is_told_before_the_deadline(name: str) -> None:
     exercise, cell, _ = HOSTILE[name]
     verdict, _ = judged(exercise, cell)
-    assert "line " in verdict.seen
+    assert "line " in verdict.diagnosis
     assert verdict.tried != "to come to a verdict"
 
 
