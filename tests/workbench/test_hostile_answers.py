@@ -121,7 +121,7 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "a string instead of an app": (APP, "app = 'os:nope'", "is of type str"),
     "wrong parameters": (FUNCTION, "async def burst(): ...", "TypeError"),
     "a wrong type is returned": (FUNCTION, BURST + "return 'fast'", "What burst returns is not the latencies"),
-    "a coroutine is returned": (FUNCTION, "async def g(): ...\n" + BURST + "return [g()] * n", "somebody must still await"),
+    "a coroutine is returned": (FUNCTION, "async def g(): ...\n" + BURST + "return [g()] * n", "must still await"),
     "a notebook command": (FUNCTION, "%timeit 1\nburst = 1", "A notebook command"),
     "a shell command": (FUNCTION, "x = 1\n!ls\nburst = 1", "A notebook command"),
     "asks the keyboard": (FUNCTION, BURST + "return input()", "asks the keyboard, at line 3, `return input()`"),
