@@ -61,10 +61,14 @@ async def outbox(answer: Answer) -> str:
                 killed.after_commit(*waiting[2:4]),
                 killed.mail_out(*waiting[4:7]),
             )
-            outcomes = await asyncio.gather(*trials, return_exceptions=True)
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
+            judging = [asyncio.create_task(trial) for trial in trials]
+            try:
+                for trial in judging:  # what explains another failure comes first, and then nobody waits for the rest
+                    await trial
+            finally:
+                for trial in judging:
+                    trial.cancel()
+                await asyncio.gather(*judging, return_exceptions=True)
             undisturbed.require_the_rest()
     return "Killed before the commit, after it, and with the mail out: each user has one mail, and nobody else has."
 
