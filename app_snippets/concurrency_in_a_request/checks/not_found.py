@@ -276,8 +276,8 @@ class _NotFound:
             unasked = others - set(self.services.asked)
             raise Probe(tried, "text, price and stock asked for side by side").saw(
                 f"a failure, and {_listed(unasked)} not asked for yet" if unasked else "one after another",
-                "The status is right, and the calls run one after another now: without the group, nothing runs side by "
-                "side.",
+                "The status is right, and some of the calls are made one after another now: what is to run side by "
+                "side is begun in one group, before any of it is awaited.",
             )
         probe = Probe(tried, "the other requests ended, and the answer out, at the first failure")
         if waited:

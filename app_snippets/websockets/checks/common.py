@@ -126,7 +126,13 @@ def why_failed(error: str) -> str:
         )
     if of_a_task:
         return f"The task `{of_a_task[1]}` ended with {raised}, and nobody looked at it. Fix that first."
-    if "Disconnect" in raised and re.search(r"in (receive_\w+|_raise_on_disconnect)\n", error):
+    *_, last = error.split("During handling of the above exception")
+    if last != error and "Disconnect" in raised and ".close(" in last:
+        return (
+            f"That the client had left was caught, and then {line_of(last)} raised: there is nobody left to close. "
+            "Close where a message was wrong or did not come; after a WebSocketDisconnect, return."
+        )
+    if "Disconnect" in raised and re.search(r"in (receive_\w+|_raise_on_disconnect)\n", last):
         return (
             "receive_text() raises WebSocketDisconnect when its client has left, and nobody catches it: each client "
             "that leaves is an error in the log. Catch it, or read with `async for text in websocket.iter_text()`."

@@ -247,6 +247,9 @@ async def _again(server: LiveServer) -> None:
             if silent > SILENCE / 8
             else LOST
             if one.closed is None
+            else f"All but the last were answered: of {MOST} within one second, it was taken for one too many. "
+            f"{MOST} may come, and the next one may not: compare before it is counted, or with `>`."
+            if heard == 31
             else "The count is never taken back, or too late: more than a second after the first messages, they are "
             f"still counted. What counts are those of the last second, and {MOST} of them may come.",
         )
@@ -262,7 +265,7 @@ async def _edge(server: LiveServer, single: tuple[float, ...], twelve: tuple[flo
         await until(lambda: one.closed is not None, 0.3, lambda: len(_shouted(one)))
     if one.closed is None:
         raise Probe(EDGE, f"at most {MOST} answers to them, and a close with 1008").saw(
-            f"all {len(_shouted(one))} answered, {_closed(one)}",
+            f"all of them answered, {_closed(one)}",
             "60 at once are too many, and these 24 within one second are not. A second that begins at a fixed moment "
             "ends between them; a count that recovers meanwhile, or forgets sooner, lets more through. Any second "
             "counts: keep the times of the last MOST messages, and look how old the first of them is.",
