@@ -3,7 +3,6 @@
 import math
 import secrets
 import sqlite3
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -67,23 +66,22 @@ class Reluctant:
     is_up: bool = False
     accepted: str = ""
     refused: int = 0
-    moments: dict[str, list[float]] = field(default_factory=dict)  # by address: when its mail was asked for
+    moments: list[float] = field(default_factory=list)  # when the one was asked for that it still refuses
 
     def __call__(self, address: str) -> bool:
-        self.moments.setdefault(address, []).append(clock.now())
         if not self.is_up:
             return True
         self.accepted = self.accepted or address
         if address not in self.two or address == self.accepted:
             return False
         self.refused += 1
+        self.moments.append(clock.now())
         return self.refused <= 2
 
     @property
     def pause(self) -> float:
-        """Seconds between a refused mail and the next ask for it, in the middle of all of these pauses."""
-        pauses = [next - one for moments in self.moments.values() for one, next in pairwise(moments)]
-        return statistics.median(pauses) if pauses else math.inf
+        """Seconds between a refused mail and the next ask for it, at the least."""
+        return min((next - one for one, next in pairwise(self.moments)), default=math.inf)
 
 
 @dataclass

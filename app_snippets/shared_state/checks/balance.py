@@ -259,6 +259,12 @@ class _Trials:
             )
         if not _follow_each_other(Counter(self.asked.log), before, Counter({STEPS[path]: EACH for path in paths})):
             about = len({balance for _, balance in self.asked.log})
+            asked, right = Counter(step for step, _ in self.asked.log), {STEPS[path]: EACH for path in paths}
+            if asked != right:
+                raise Probe(self.tried, "`confirm` asked about deposits, `allow` about withdrawals").saw(
+                    f"`confirm` asked {asked[STEPS['/deposit']]} times, and `allow` {asked[STEPS['/withdraw']]} times",
+                    "The sum is right, and the wrong function of the bank was asked: each kind of change has its own.",
+                )
             raise Probe(self.tried, "the bank asked about each balance that is then changed").saw(
                 f"{due} changes, and the bank was asked about {about} different balances",
                 "The sum is right, and the bank was asked about the wrong balance: while it thought, another request "

@@ -109,6 +109,15 @@ class _Trials:
                 if self.seen("/film")[1]
                 else "The film was never done: the handler waits for something else before it.",
             )
+        if made.status == 499 or (made.status == 200 and not made.parsed):
+            raise Probe(tried, "the film").saw(
+                said(made),
+                "A client that is still there was taken for one that has left. The first message of `receive()` is the "
+                "request itself, `http.request`: only `http.disconnect` says that the client has left."
+                if tried != LEAVES
+                else "A client that stayed lost its film when another one left. What is cancelled belongs to one "
+                "request: keep it in a local variable, and not where all requests share it.",
+            )
         if made.status != 200:
             raise Probe(tried, "the film").saw(**failure_in_words(made))
         if made.parsed != FILM:

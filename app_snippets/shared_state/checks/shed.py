@@ -156,7 +156,7 @@ class _Trials:
         await until(lambda: calling.done() or (len(self.asked()) >= ROOM and sent_away()), TIMEOUT)
         again = None if calling.done() else await burst(self.server, PATH, ROOM, timeout=TIMEOUT)
         result = await calling
-        self.require_peak(AGAIN if again else SLOW, AT_WORK if again else 0)
+        self.require_peak(AGAIN if again else SLOW, AT_WORK)
         served, refused = self.sorted(result, SLOW)
         if not refused:
             raise Probe(SLOW, f"{AT_WORK} served, and the {IN_LINE} in line refused after {PATIENCE} s").saw(
@@ -193,7 +193,7 @@ class _Trials:
 
     async def recovers(self, after: str) -> None:
         """There is room for all, and nobody is served before all have come."""
-        result = await self.call(ROOM + IN_LINE, Reply(0.01, QUOTE, ready=self.all_there(ROOM + IN_LINE)))
+        result = await self.call(ROOM + IN_LINE, Reply(SHORT, QUOTE, ready=self.all_there(ROOM + IN_LINE)))
         tried = f"{ROOM + IN_LINE} calls, when {after}"
         self.require_peak(tried, AT_WORK)
         self.require_room(result, tried, ROOM)
