@@ -8,7 +8,7 @@ import httpx
 
 from workbench import clock
 from workbench.around import Call, look_up
-from workbench.judge import Answer, Probe
+from workbench.judge import Answer, NotYet, Probe, failure_in_words, said
 from workbench.server import LiveServer
 
 
@@ -77,3 +77,38 @@ def endpoint(answer: Answer, path: str) -> Callable[..., object] | None:
     with contextlib.suppress(Exception):
         return next(one.endpoint for one in answer["app"].routes if getattr(one, "path", "") == path)
     return None
+
+
+def require_whole(found: Streamed, tried: str, expected: str) -> None:
+    """The answer has status 200 and came to its end. Raises NotYet."""
+    call = found.call
+    if call.status == 200 and not found.cut_off:
+        return
+    seen = said(call) if call.status != 200 else f"status 200, and then {call.error}"
+    words = failure_in_words(call)
+    why = words["diagnosis"]
+    error = call.request.error if call.request else None
+    if found.cut_off and isinstance(error, AttributeError) and "encode" in str(error):
+        why = (
+            f"What was yielded is no text: StreamingResponse takes str or bytes, and it got {str(error).split()[0]} "
+            "objects. Make each piece a line of text first."
+            + " writerow() returns what write() of its file returned, and that of a StringIO is a number."
+            * ("'int'" in str(error))
+        )
+    elif found.cut_off and error is not None:
+        why = f"The stream broke off after its status 200 had gone out. {why}"
+    raise Probe(tried, expected).saw(seen, why)
+
+
+async def load(answer: Answer) -> None:
+    """Run the cell. Raises NotYet, with a word on `yield` where FastAPI takes a promised iterator for a model."""
+    try:
+        await answer.load()
+    except NotYet as refused:
+        if "FastAPIError" not in refused.verdict.seen or "Iterator[" not in refused.verdict.diagnosis:
+            raise
+        raise refused.because(
+            "The return type says that items come one by one, and the function returns them instead: FastAPI then asks "
+            "what such an answer looks like, and cannot say. An endpoint is a stream where `yield` stands in its own "
+            "body, not in a function inside it."
+        ) from None

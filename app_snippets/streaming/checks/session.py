@@ -2,12 +2,11 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from app_snippets.streaming.checks.common import Streamed, endpoint, patched, streamed
-from app_snippets.streaming.checks.csv_export import require_whole
+from app_snippets.streaming.checks.common import Streamed, endpoint, load, patched, require_whole, streamed
 from workbench import clock
 from workbench.clock import until
 from workbench.judge import Answer, Probe, exercise
@@ -15,6 +14,7 @@ from workbench.server import LiveServer
 
 PATH = "/rows"
 CLOSING = 0.02  # seconds that it takes to close a session
+TOGETHER = 0.3  # seconds that one stream waits for the other to begin
 SOON = 1.0  # seconds after which a session counts as left open
 READ_ON = 5  # rows after the client has left; when its session is left open, 16 or more are read on and on, or 1 or 2
 LEFT = "a client that leaves after the third row"
@@ -25,7 +25,9 @@ BROKEN = "a stream whose source fails at its fourth row"
 class Life:
     """What became of one session."""
 
+    opening: bool = False  # open() was called, and perhaps not awaited
     opened: bool = False
+    asked_to_close: int = 0
     closing: bool = False
     closed: bool = False
     interrupted: bool = False
@@ -40,6 +42,8 @@ class Database:
         self.lives: dict[int, Life] = {}
         self.kept: list[Any] = []  # so that no two sessions have the same id
         self.rows, self.fails_after, self.each = 4, -1, 0.01
+        self.reading = 0  # streams that read now
+        self.together = 0  # the most that read at the same time
 
     def life(self, session: Any) -> Life:
         if id(session) not in self.lives:
@@ -47,10 +51,18 @@ class Database:
         return self.lives.setdefault(id(session), Life())
 
     def methods(self) -> dict[str, Any]:
-        async def open_it(session: Any) -> None:
+        async def opened(session: Any) -> None:
             self.life(session).opened = session.is_open = True
 
-        async def close(session: Any) -> None:
+        def open_it(session: Any) -> Coroutine[Any, Any, None]:
+            self.life(session).opening = True
+            return opened(session)
+
+        def close(session: Any) -> Coroutine[Any, Any, None]:
+            self.life(session).asked_to_close += 1
+            return closed(session)
+
+        async def closed(session: Any) -> None:
             life = self.life(session)
             life.closing = True
             try:
@@ -63,15 +75,22 @@ class Database:
 
         async def rows(session: Any) -> AsyncIterator[int]:
             life = self.life(session)
-            for number in range(self.rows):
-                if not life.opened or life.closed:
-                    life.refused = True
-                    raise RuntimeError("the session is closed")
-                if number == self.fails_after:
-                    raise ConnectionError("the database has gone away")
-                life.given += 1
-                yield number
-                await asyncio.sleep(self.each)
+            self.reading += 1
+            self.together = max(self.together, self.reading)
+            try:
+                for number in range(self.rows):
+                    if number == 1:
+                        await until(lambda: self.together > 1, TOGETHER)
+                    if not life.opened or life.closed:
+                        life.refused = True
+                        raise RuntimeError("the session is closed")
+                    if number == self.fails_after:
+                        raise ConnectionError("the database has gone away")
+                    life.given += 1
+                    yield number
+                    await asyncio.sleep(self.each)
+            finally:
+                self.reading -= 1
 
         return {"open": open_it, "close": close, "rows": rows}
 
@@ -88,7 +107,7 @@ class Database:
 )
 async def session(answer: Answer) -> str:
     """To the end, a client that leaves, and a source that fails: open in every row, and closed soon after."""
-    await answer.load()
+    await load(answer)
     database = Database()
     patched(answer, "Session", **database.methods())
     async with answer.served() as server:
@@ -102,6 +121,8 @@ async def session(answer: Answer) -> str:
 class _Streams:
     def __init__(self, answer: Answer, server: LiveServer, database: Database) -> None:
         self.answer, self.server, self.database = answer, server, database
+        self.left_behind: list[Life] = []  # those of a client that has left
+        self.end: list[bytes] = []  # the lines after the rows, of a stream that was complete
 
     def begin(self, rows: int, fails_after: int = -1, each: float = 0.01) -> set[int]:
         self.database.rows, self.database.fails_after, self.database.each = rows, fails_after, each
@@ -128,7 +149,8 @@ class _Streams:
         found: Streamed
         for found in both:
             require_whole(found, tried, "status 200 and four rows each")
-        if any(found.call.body.split() != [b"0", b"1", b"2", b"3"] for found in both):
+        expected = [b"0", b"1", b"2", b"3"]
+        if any(found.call.body.splitlines()[:4] != expected for found in both):
             raise Probe(tried, "the rows 0 to 3, a line each").saw(
                 f"`{both[0].call.body.decode(errors='replace')[:60]!r}`",
                 "The rows are complete, and they come as a list: the session is open for a moment, and the caller "
@@ -136,6 +158,7 @@ class _Streams:
                 if both[0].media_type == "application/json"
                 else "The session is in order, perhaps, but the rows are not: yield what `session.rows()` yields.",
             )
+        self.end = both[0].call.body.splitlines()[4:]
         if len(lives) < 2:
             raise Probe(tried, "a session for each stream").saw(
                 "one session, opened for all" if len(lives) < 1 else "one session for both",
@@ -144,12 +167,28 @@ class _Streams:
             )
         if not await self.closed(lives):
             raise Probe(tried, "both sessions closed soon after the last row").saw(
-                "a session that is still open",
-                "Nobody closes the session, even when all goes well. Each one that is left open is missing in the "
-                "pool.",
+                "a session that is still open", self.open_in_words(lives)
+            )
+        if self.database.together < 2:
+            raise Probe(tried, "both reading at the same time").saw(
+                "one after the other",
+                "The streams take turns: the second gets no row until the first has ended. Each has a session of its "
+                "own, so nothing needs a lock.",
             )
 
+    def open_in_words(self, lives: list[Life]) -> str:
+        if any(life.closed for life in lives):
+            return (
+                "One of the two was closed, and the other never: both streams use one name for their session, and the "
+                "second has taken the place of the first. Keep it in a variable inside of the function."
+            )
+        if any(life.asked_to_close and not life.closing for life in lives):
+            return "close() was called and not awaited, and a coroutine that nobody awaits does nothing."
+        return "Nobody closes the session, even when all goes well. Each one that is left open is missing in the pool."
+
     def refused_in_words(self, life: Life) -> str:
+        if life.opening and not life.opened:
+            return "open() was called and not awaited, and a coroutine that nobody awaits does nothing."
         if not life.opened:
             return "The session is used before anybody has opened it: `await session.open()` comes first."
         function = endpoint(self.answer, PATH)
@@ -177,6 +216,7 @@ class _Streams:
         lives = self.since(before)
         given = sum(life.given for life in lives)
         if await self.closed(lives):
+            self.left_behind = lives
             return
         if any(life.interrupted for life in lives):
             why = (
@@ -204,12 +244,17 @@ class _Streams:
                 "A client that leaves is dealt with, and an error is not. It is raised where the session was handed "
                 "out, and the lines after that are passed over. try and finally close it in any case.",
             )
-        took, request = clock.now() - start, found.call.request
-        if not found.cut_off and request is not None:
-            await until(lambda: request.done is not None, SOON)  # an error may come out after the end
-        if not found.cut_off and request is not None and request.error is None:
+        took = clock.now() - start
+        if not found.cut_off and found.call.body.splitlines()[3:] == self.end:
             raise Probe(BROKEN, "a client that can tell that rows are missing").saw(
                 f"status {found.call.status}, three rows, and an end as if it were complete",
-                "The error was caught and kept quiet: three of six rows look like all there are. Let it out.",
+                "The client is not told of the error: three of six rows look like all there are. Let it out, so that "
+                "the connection breaks, or say in a last line that it is not complete.",
+            )
+        if any(life.refused for life in self.left_behind):
+            raise Probe(LEFT, "no row asked for once its session is closed").saw(
+                "a row was asked of the closed session",
+                "Something still reads for a client that has left: a task of its own, which nobody cancels. Read in "
+                "the stream itself, or cancel the task in a `finally`.",
             )
         return took
