@@ -245,7 +245,15 @@ class _Streams:
                 "out, and the lines after that are passed over. try and finally close it in any case.",
             )
         took = clock.now() - start
-        if not found.cut_off and found.call.body.splitlines()[3:] == self.end:
+        lines = found.call.body.splitlines()
+        if set(lines[:3]) & set(lines[3:]):
+            raise Probe(BROKEN, "each row once").saw(
+                f"the rows {', '.join(line.decode(errors='replace') for line in lines[:6])}",
+                "After the failure the stream starts over, and the client gets its first rows again: what has been "
+                "sent cannot be taken back. Do not try again inside a stream that has begun. Let the error out, or say "
+                "in a last line that it is not complete.",
+            )
+        if not found.cut_off and lines[3:] == self.end:
             raise Probe(BROKEN, "a client that can tell that rows are missing").saw(
                 f"status {found.call.status}, three rows, and an end as if it were complete",
                 "The client is not told of the error: three of six rows look like all there are. Let it out, so that "
