@@ -72,7 +72,7 @@ def test_an_exercise_in_its_three_states() -> None:
     before, _, untouched, _, passed = run_cells(f"{IMPORTS}\n{CHECK}", STARTER, CHECK, ANSWER, CHECK)
     assert before.startswith("○ 0.2 Measure a burst: not attempted. Run the cell above first")
     assert untouched.startswith("○ 0.2 Measure a burst: not attempted. Change the cell above")
-    assert passed.startswith("✔ 0.2 Measure a burst: passed. 8 calls in ")
+    assert passed.startswith("✔ 0.2 Measure a burst: passed. 24 calls at once")
     wrong = failure_of(IMPORTS, ANSWER.replace("return await", "await"), CHECK)
     assert "the card above says why" in wrong
 

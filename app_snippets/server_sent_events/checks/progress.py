@@ -231,6 +231,9 @@ class _Trials:
         try:
             await self.cuts(texts)
             await beside
+        except NotYet as error:
+            await asyncio.wait({beside}, timeout=1)  # who was disturbed has noticed by then
+            raise error if self.in_order(texts) else error.because(SHARED) from None
         finally:
             beside.cancel()
             await asyncio.gather(beside, return_exceptions=True)
@@ -276,9 +279,7 @@ class _Trials:
 
     def resumed_wrongly(self, numbers: list[int | None], seen: int, texts: list[str]) -> NotYet:
         first = numbers[0] if numbers else None
-        if not self.in_order(texts):
-            why = SHARED
-        elif first == 1:
+        if first == 1:
             why = (
                 "The client said what it saw last, in the header Last-Event-ID, and the stream began from the start: "
                 "the header is not read."
