@@ -1,5 +1,6 @@
 """What the exercises of "Server-sent events" are judged with."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -50,15 +51,30 @@ class Heard:
 
 
 class Noted:
-    """A response whose text is kept, too."""
+    """A response whose text is kept, too, and of which it is known where it is when none has come for `patience`.
 
-    def __init__(self, response: httpx.Response, found: Heard) -> None:
-        self.request, self._response, self._found = response.request, response, found
+    With the timeout, in seconds, the client leaves, and then it is somewhere else.
+    """
+
+    def __init__(self, response: httpx.Response, found: Heard, patience: float) -> None:
+        self.request, self._response, self._found, self._patience = response.request, response, found, patience
 
     async def aiter_text(self) -> AsyncIterator[str]:
-        async for piece in self._response.aiter_text():
-            self._found.pieces.append(piece)
-            yield piece
+        look = self._look_later()
+        try:
+            async for piece in self._response.aiter_text():
+                self._found.pieces.append(piece)
+                look.cancel()
+                look = self._look_later()
+                yield piece
+        finally:
+            look.cancel()
+
+    def _look_later(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._patience, self._look)
+
+    def _look(self) -> None:
+        self._found.where = where_it_is()
 
 
 async def heard(
@@ -90,15 +106,11 @@ async def heard(
             if response.status_code != 200 or found.media_type != "text/event-stream":
                 found.call.body = await response.aread()
                 return found
-            noted: Any = Noted(response, found)
-            try:
-                async for event in events(noted):
-                    found.events.append(event)
-                    if until(event):
-                        return found
-            except httpx.TimeoutException:
-                found.where = where_it_is()
-                raise
+            noted: Any = Noted(response, found, 0.9 * timeout)
+            async for event in events(noted):
+                found.events.append(event)
+                if until(event):
+                    return found
             found.ended = True
     except httpx.TimeoutException:
         found.silent = True
