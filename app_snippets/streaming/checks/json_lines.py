@@ -1,5 +1,6 @@
 """E2: JSON Lines natively, from a source that blocks."""
 
+import ast
 import asyncio
 import json
 import threading
@@ -12,7 +13,19 @@ from app_snippets.streaming.checks.common import Streamed, load, patched, requir
 from workbench import clock
 from workbench.around import Heartbeat, burst, heartbeat
 from workbench.clock import until
-from workbench.judge import Answer, Held, Probe, calls, error_of, exercise, ms, quoted, require_pings, where_it_is
+from workbench.judge import (
+    Answer,
+    Held,
+    Probe,
+    calls,
+    error_of,
+    exercise,
+    ms,
+    nodes,
+    quoted,
+    require_pings,
+    where_it_is,
+)
 from workbench.server import LiveServer
 
 PATH = "/readings"
@@ -107,7 +120,7 @@ async def _trial(answer: Answer, server: LiveServer) -> float:
     if not ended:
         raise Probe(TRIED, f"{ROWS} lines, and an end").saw(
             f"{rows.lines} lines, and then nothing: {where}",
-            STOP if rows.ended and calls(answer.source, "next") else f"The stream does not come to its end: {where}.",
+            STOP if rows.ended and _names_next(answer) else f"The stream does not come to its end: {where}.",
         )
     require_pings(beat, TRIED)
     _require_lines(await streaming, rows)
@@ -119,6 +132,10 @@ async def _trial(answer: Answer, server: LiveServer) -> float:
         )
     _require_free(answer, rows, held, beat)
     return beat.longest
+
+
+def _names_next(answer: Answer) -> bool:
+    return any(name.id == "next" for name in nodes(answer.source, ast.Name))
 
 
 def _require_lines(found: Streamed, rows: Rows) -> None:
