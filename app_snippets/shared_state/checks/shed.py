@@ -128,8 +128,12 @@ class _Trials:
         if inside > ROOM:
             raise probe.saw(
                 seen,
-                f"More were let in than have room: {AT_WORK} work, and {IN_LINE} wait. Are both counted, before the "
-                "first await?",
+                f"More were let in than have room: {AT_WORK} work, and {IN_LINE} wait. "
+                + (
+                    f"It is one too many: with {ROOM} inside there is no room, so compare with `>=`, or count first."
+                    if inside == ROOM + 1
+                    else "Are both counted, before the first await?"
+                ),
             )
         if inside < ROOM:
             raise probe.saw(
