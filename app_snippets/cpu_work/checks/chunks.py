@@ -193,8 +193,8 @@ async def _require_right(answer: Answer, server: LiveServer) -> None:
         if looked_at and (lost := numbers - set(looked_at)):
             raise Probe(f"`{paths[-1]}`", "a look at each number").saw(
                 f"none at {len(lost):,} of them, {min(lost):,} among these",
-                "A number is passed over, and the count is right by chance only: where the loop gets its turn, the "
-                "number that comes next is lost.",
+                "The count is not right any more, or by chance only: where the loop gets its turn, a number is passed "
+                "over. Each number is looked at once, across the pauses too.",
             )
 
 

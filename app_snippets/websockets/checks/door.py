@@ -8,6 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from app_snippets.websockets.checks.common import Peer, last_error, peer, require_no_errors
+from workbench import clock
 from workbench.clock import until
 from workbench.judge import Answer, Probe, exercise, quoted, where_it_is
 from workbench.server import LiveServer
@@ -290,7 +291,9 @@ async def _stay(server: LiveServer, patience_is_over: "asyncio.Future[Any]") -> 
         for one, token in ((ada, "secret-1"), (grace, "secret-2")):
             await one.say(json.dumps({"token": token}))
             await until(lambda one=one: one.closed is not None or one.texts, 1)
+        over_for_them = clock.now() + 1.2 * PATIENCE  # those who say nothing may have come sooner
         await asyncio.wait({patience_is_over})
+        await asyncio.sleep(over_for_them - clock.now())
         for text in ("hello", "again"):
             for one in both:
                 await one.say(text)
