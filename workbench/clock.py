@@ -68,7 +68,7 @@ async def until(
     """Wait until the condition holds. False where it does not after `within` seconds without progress.
 
     condition: called again and again; what it gives is awaited where that is possible.
-    progress: what shows that there is some: the time begins anew when its value changes.
+    progress: what shows that there is some: the time starts again when its value changes.
     """
     last, deadline = progress(), now() + within
     while not await _value(condition):

@@ -118,7 +118,7 @@ async def test_until_waits_and_gives_up() -> None:
     assert not await until(lambda: False, 0.05)
     steps = iter(range(8))
     start = time.perf_counter()
-    assert not await until(lambda: False, 0.05, lambda: next(steps, 8))  # each step begins the time anew
+    assert not await until(lambda: False, 0.05, lambda: next(steps, 8))  # each step starts the time again
     assert time.perf_counter() - start > 0.05
 
 

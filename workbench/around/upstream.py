@@ -55,7 +55,7 @@ class Upstream:
         return self.server.url
 
     def forget(self) -> None:
-        """Begin the log anew."""
+        """Empty the log."""
         self.asked.clear()
         self.finished.clear()
         self.abandoned.clear()

@@ -98,7 +98,7 @@ class _Monitor:
             raise ok.saw(
                 ms(quiet),
                 "With a free loop, the lag grows with every round: the clock is read once, and all sleeps since then "
-                "count. Read it anew before each sleep."
+                "count. Read it again before each sleep."
                 if grows
                 else "The monitor counts its own sleep, or some of it: with a free loop it reports a lag. The lag is "
                 "what the sleep took beyond what was asked for.",

@@ -33,7 +33,7 @@ class Services(Upstream):
     closed: bool = False
 
     def expect(self, paths: set[str]) -> None:
-        """Begin the log anew, for one request that asks for these paths."""
+        """Empty the log, for one request that asks for these paths."""
         self.forget()
         self.together, self.came, self.apart = paths, set(), False
 

@@ -110,7 +110,7 @@ def watching_turns(server: LiveServer) -> Iterator[Turns]:
         "time?",
         "Look at time.perf_counter() after each number: that costs far less than a pause does. Pause only if SLICE is "
         "over.",
-        "`if time.perf_counter() - since > SLICE:` then `await asyncio.sleep(0)`, and `since` begins anew.",
+        "`if time.perf_counter() - since > SLICE:` then `await asyncio.sleep(0)`, and `since` is read again.",
     ],
     deadline=20,
 )

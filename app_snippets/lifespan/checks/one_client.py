@@ -194,9 +194,9 @@ async def _require_few_connections(answer: Answer, server: LiveServer, service: 
         elif answer.changed("price") and _opened_in(answer.source, "price"):
             why += ", in the endpoint"
         elif _opened_in(answer.source, "get_client"):
-            why += ": FastAPI calls a dependency anew each time, and what is opened in it lives as long as the request"
+            why += ": FastAPI calls a dependency again each time, and what is opened in it lives as long as the request"
             if not any(one.is_closed for one in built):
-                why = "A client is built for each request, and never closed: FastAPI calls a dependency anew each time"
+                why = "A client is built for each request, and never closed: FastAPI calls a dependency again each time"
         raise probe.saw(seen, f"{why}. What is to outlive requests is opened in the lifespan.")
     raise probe.saw(
         seen,

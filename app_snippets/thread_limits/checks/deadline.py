@@ -260,7 +260,7 @@ def _late(answer: Answer, seen: Exports) -> str:
         )
     return (
         "Nothing ends the export at its deadline: the answer comes when all rows are written. A timeout for each row "
-        "begins anew with each of them."
+        "begins again with each of them."
     )
 
 

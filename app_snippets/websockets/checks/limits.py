@@ -122,7 +122,7 @@ def _wrong_pings(server: LiveServer, pings: int, due: float) -> str:
         return f"The pings come too {how}: one every EVERY seconds, whatever the client does."
     elsewhere = any(message.kind == "send" and message.size == len("ping") for message in list(server.record.messages))
     return (
-        "Pings go out to a client that is silent, and none to one that talks: each message begins their time anew. "
+        "Pings go out to a client that is silent, and none to one that talks: each message starts their time again. "
         "A task of their own sends one every EVERY seconds, whatever the client does."
         if elsewhere
         else NO_PING
