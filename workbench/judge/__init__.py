@@ -6,6 +6,8 @@ It knows `course`, `server` and `around`. Checks may enter, and `notebook` and `
 from workbench.judge.answer import MODULE, Answer, Held, TookTooLong, load_cell
 from workbench.judge.cell import (
     FILE,
+    at_each_turn,
+    frames_of,
     frames_of_the_cell,
     held_at,
     innermost,
@@ -15,6 +17,7 @@ from workbench.judge.cell import (
     tasks_of_the_cell,
     threads_in_the_cell,
     where_it_is,
+    where_it_waits,
 )
 from workbench.judge.exercise import (
     MARKS,
@@ -50,12 +53,14 @@ __all__ = [
     "TookTooLong",
     "Trial",
     "Verdict",
+    "at_each_turn",
     "calls",
     "error_of",
     "exercise",
     "exercises_of",
     "failure_in_words",
     "find_exercise",
+    "frames_of",
     "frames_of_the_cell",
     "functions",
     "held_at",
@@ -74,4 +79,5 @@ __all__ = [
     "threads_in_the_cell",
     "trial",
     "where_it_is",
+    "where_it_waits",
 ]

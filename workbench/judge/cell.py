@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, FrameType, GeneratorType, TracebackType
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 from workbench.server.live import LiveServer, running
 
@@ -77,6 +78,24 @@ def looking(look: Callable[[], T], every: float = LOOK) -> Iterator[list[T]]:
         thread.join()
 
 
+@contextlib.contextmanager
+def at_each_turn(loop: Any, before: Callable[[bool], None], after: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """For the length of the block, call `before` when a loop has done all that is to be done, and `after` then.
+
+    before: with True where it may sleep until something happens, False where more is to be done at once.
+    """
+    select = loop._selector.select  # there is no other way to see a loop's turns
+
+    def noting(timeout: float | None = None) -> Any:
+        before(timeout is None or timeout > 0)
+        found = select(timeout)
+        after()
+        return found
+
+    with patch.object(loop._selector, "select", noting):
+        yield
+
+
 def held_at(lines: list[str]) -> str:
     """The line at which the loop was in more than half of the looks, "" for none."""
     held = [line for line in lines if line]
@@ -89,10 +108,8 @@ def where_it_is() -> str:
         for frame in frames_of_the_cell(ident)[:1]:
             who = "the cell itself" if frame.f_code.co_name == "<module>" else "it"
             return f"{who} is still running {place_in_words(frame.f_lineno)}"
-    for task in _tasks():
-        lines = [frame.f_lineno for frame in frames_of(task.get_coro()) if frame.f_code.co_filename == FILE]
-        if lines:
-            return f"it is still waiting at {place_in_words(lines[-1])}"
+    if places := list(filter(None, map(where_it_waits, _tasks()))):
+        return f"it is still waiting at {places[0]}"
     if lines := sorted({frame.f_lineno for frame in _generators()}):
         return f"what it yields comes from {' and '.join(map(place_in_words, lines[:3]))}"
     if any(not child.daemon for child in multiprocessing.active_children()):
@@ -105,6 +122,12 @@ def _tasks() -> "list[asyncio.Task[Any]]":
     loops = [*loops_of_calls, *(server.loop for server in running() if server.loop)]
     tasks = [task for loop in loops for task in asyncio.all_tasks(loop)]
     return sorted(tasks, key=lambda task: getattr(code_of(task), "co_filename", "") == FILE)
+
+
+def where_it_waits(task: "asyncio.Task[Any]") -> str:
+    """The line of the cell at which a task waits, in words, "" where it waits in none."""
+    lines = [frame.f_lineno for frame in frames_of(task.get_coro()) if frame.f_code.co_filename == FILE]
+    return place_in_words(lines[-1]) if lines else ""
 
 
 def _generators() -> list[FrameType]:

@@ -12,7 +12,7 @@ from app_snippets.background_work.checks.common import posted
 from app_snippets.background_work.checks.mails import ONE_KEY, SOON, VAIN, Reluctant, Trials, new_address
 from workbench import clock
 from workbench.clock import until
-from workbench.judge import FILE, Probe, innermost, ms, place_in_words, tasks_of_the_cell
+from workbench.judge import Probe, innermost, ms, place_in_words, tasks_of_the_cell, where_it_waits
 from workbench.server import LiveServer
 
 SETTLED, AGAIN = 0.3, 6  # seconds, and looks of the relay, in which what is not marked is sent again and again
@@ -157,7 +157,7 @@ class Undisturbed(Trials):
                 "The relay has ended: what send() raises while the service is down left its loop, and nobody looks "
                 "into the outbox any more. Catch httpx.HTTPError, and try that row again at the next look."
             )
-        if rows and (waits := [place for task in tasks_of_the_cell(server) if (place := _waits_at(task))]):
+        if rows and (waits := [place for task in tasks_of_the_cell(server) if (place := where_it_waits(task))]):
             return (
                 f"The row is in the outbox, and nobody sends it: the relay has waited at {waits[0]}, for {SOON:g} s. "
                 "It must look into the outbox, again and again, and pause for a second at most."
@@ -182,15 +182,6 @@ class Undisturbed(Trials):
         return (
             "Nothing is in the outbox, and nobody asked the service: a sign-up must leave a row there, and commit it."
         )
-
-
-def _waits_at(task: "asyncio.Task[Any]") -> str:
-    """The line of the cell at which a task waits, in words."""
-    line, coroutine = None, task.get_coro()
-    while (frame := getattr(coroutine, "cr_frame", None)) is not None:
-        line = frame.f_lineno if frame.f_code.co_filename == FILE else line
-        coroutine = coroutine.cr_await  # type: ignore[union-attr]
-    return place_in_words(line)
 
 
 def times(number: int) -> str:

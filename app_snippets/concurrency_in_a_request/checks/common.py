@@ -5,8 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request, Response
 
 from workbench.around import Call, Reply, Upstream, ask
 from workbench.clock import until
@@ -14,7 +13,6 @@ from workbench.server import LiveServer, serve
 
 AT_MOST = 2.0  # seconds for what comes at once or not at all
 TURNS = 40  # of a loop, in which it has done all that it can do without waiting; it needs about ten
-BREAKS_OFF = 599  # the status of a Reply whose connection is closed in the middle of its body
 
 
 @dataclass
@@ -37,16 +35,13 @@ class Services(Upstream):
         self.forget()
         self.together, self.came, self.apart = paths, set(), False
 
-    async def answer(self, request: Request) -> JSONResponse:
+    async def answer(self, request: Request) -> Response:
         """Wait for the siblings, and then as long as the reply takes, or until the caller leaves."""
         self.came.add(request.url.path)
         if not await until(lambda: self.together <= self.came, self.patience):
             self.apart = True
         await until(lambda: not self.closed, AT_MOST)
-        response = await super().answer(request)
-        if response.status_code == BREAKS_OFF:
-            response.headers["content-length"] = "1000"  # the server closes the connection when no more comes
-        return response
+        return await super().answer(request)
 
 
 @contextlib.contextmanager

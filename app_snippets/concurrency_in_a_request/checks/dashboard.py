@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from app_snippets.concurrency_in_a_request.checks.common import (
-    BREAKS_OFF,
     Services,
     at_rest,
     called,
@@ -216,7 +215,7 @@ class _Dashboard:
 
     async def breaking_off(self) -> None:
         """They fail after the user has come, and without a status."""
-        call = await self.ask(Reply(0, self.user), Reply(0, status=BREAKS_OFF, ready=self.after("/user")))
+        call = await self.ask(Reply(0, self.user), Reply(0, whole=False, ready=self.after("/user")))
         tried = "`/dashboard`, while the user is there, and the answer with the recommendations breaks off"
         self._require_empty(call, tried, self._breaking_off_in_words)
 

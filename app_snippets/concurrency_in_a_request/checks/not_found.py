@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from app_snippets.concurrency_in_a_request.checks.common import (
     AT_MOST,
-    BREAKS_OFF,
     Services,
     called,
     ended,
@@ -58,7 +57,7 @@ async def not_found(answer: Answer) -> str:
             await trials.price_missing()
             await trials.nothing()
             await trials.broken("the stock service answers with 503", DOWN)
-            await trials.broken("the answer of the stock service breaks off", Reply(0, status=BREAKS_OFF))
+            await trials.broken("the answer of the stock service breaks off", Reply(0, whole=False))
             both = await trials.both()
             await trials.two_callers()
     return f"404 from each level and from both at once, 502 where a service is down, {both.status} for a mixture."

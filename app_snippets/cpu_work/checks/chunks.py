@@ -24,7 +24,18 @@ from app_snippets.cpu_work.work import is_prime
 from workbench import clock
 from workbench.around import Burst, burst
 from workbench.clock import until
-from workbench.judge import FILE, Answer, NotYet, Probe, exercise, failure_in_words, frames_of_the_cell, looking, ms
+from workbench.judge import (
+    FILE,
+    Answer,
+    NotYet,
+    Probe,
+    at_each_turn,
+    exercise,
+    failure_in_words,
+    frames_of_the_cell,
+    looking,
+    ms,
+)
 from workbench.server import LiveServer
 
 COMPUTES = 0.3  # seconds that a call computes, with as many numbers as that takes here and now
@@ -87,18 +98,17 @@ class Turns:
 @contextlib.contextmanager
 def watching_turns(server: LiveServer) -> Iterator[Turns]:
     """Look at each turn of the server's loop, in which it looks what is to be done, how much was computed before it."""
-    selector: Any = server.loop._selector  # type: ignore[union-attr]
-    turns, select, since = Turns(), selector.select, math.inf
+    turns, since = Turns(), math.inf
 
-    def noting(timeout: float | None = None) -> Any:
-        nonlocal since
+    def ends(_: bool) -> None:
         computed = max(0.0, thread_time() - since)
         turns.computed, turns.longest = turns.computed + computed, max(turns.longest, computed)
-        found = select(timeout)
-        since = thread_time()
-        return found
 
-    with patch.object(selector, "select", noting):
+    def begins() -> None:
+        nonlocal since
+        since = thread_time()
+
+    with at_each_turn(server.loop, ends, begins):
         yield turns
 
 

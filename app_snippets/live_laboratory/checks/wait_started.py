@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import patch
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,6 +17,7 @@ from workbench.judge import (
     NotYet,
     Probe,
     TookTooLong,
+    at_each_turn,
     calls,
     exercise,
     frames_of_the_cell,
@@ -100,16 +100,9 @@ class Started:
         wait_started = await answer.load()
 
         async def work() -> None:
-            selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
-            select = selector.select
-            ident = threading.get_ident()
-
-            def noting_select(timeout: float | None = None) -> Any:
-                self.turns.append(timeout != 0)
-                return select(timeout)
-
+            loop, ident = asyncio.get_running_loop(), threading.get_ident()
             try:
-                with patch.object(selector, "select", noting_select), looking(lambda: _place(ident)) as self.places:
+                with at_each_turn(loop, self.turns.append), looking(lambda: _place(ident)) as self.places:
                     waiting = wait_started(self.server, self.thread)
                     self.value = waiting if waiting is None else await waiting
             finally:

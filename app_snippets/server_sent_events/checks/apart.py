@@ -22,8 +22,7 @@ from typing import Any
 
 from workbench import clock
 from workbench.clock import until
-from workbench.judge import FILE, find_exercise, load_cell, place_in_words
-from workbench.judge.cell import frames_of
+from workbench.judge import FILE, find_exercise, load_cell, place_in_words, where_it_waits
 from workbench.server import as_asgi
 
 GRACE = 2  # seconds that uvicorn gives open requests when it is asked to stop
@@ -269,11 +268,7 @@ class _Inside:
         return "unset" if _Event.made else "deaf"
 
     def where_one_waits(self) -> str:
-        for task in asyncio.all_tasks(self.loop):
-            lines = [one.f_lineno for one in frames_of(task.get_coro()) if one.f_code.co_filename == FILE]
-            if lines:
-                return place_in_words(lines[-1])
-        return ""
+        return next(filter(None, map(where_it_waits, asyncio.all_tasks(self.loop))), "")
 
     def report(self) -> Stopped:
         now = clock.now()

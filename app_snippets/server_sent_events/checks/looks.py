@@ -5,9 +5,8 @@ import math
 import threading
 from collections.abc import Iterator
 from time import process_time, thread_time
-from typing import Any
-from unittest.mock import patch
 
+from workbench.judge import at_each_turn
 from workbench.server import LiveServer
 
 
@@ -71,13 +70,11 @@ class Looks:
     @contextlib.contextmanager
     def beside(self, server: LiveServer) -> Iterator[None]:
         """Count the turns of the server's loop for the length of the block."""
-        selector: Any = server.loop._selector  # type: ignore[union-attr]
-        select, self._loops_thread = selector.select, server.thread.ident
+        self._loops_thread = server.thread.ident
 
-        def noting(timeout: float | None = None) -> Any:
+        def count(idle: bool) -> None:
             self._turns += 1
-            self._idle += timeout is None or timeout > 0
-            return select(timeout)
+            self._idle += idle
 
-        with patch.object(selector, "select", noting):
+        with at_each_turn(server.loop, count):
             yield

@@ -8,7 +8,7 @@ from app_snippets.websockets.checks.common import Peer, peer
 from app_snippets.websockets.checks.rooms import RED, require_no_errors, sizes_become
 from workbench import clock
 from workbench.clock import until
-from workbench.judge import NotYet, Probe, ms
+from workbench.judge import NotYet, Probe, frames_of, ms
 from workbench.server import LiveServer
 
 LARGE = "x" * 64_000
@@ -156,12 +156,7 @@ def _not_heard(server: LiveServer, readers: list[Peer], sent: int, *, stands_sti
 
 def _waits_in(task: asyncio.Task[Any], function: str) -> bool:
     """Whether a task waits in a function, such as `Queue.put`."""
-    inner: Any = task.get_coro()
-    while inner is not None:
-        if getattr(inner, "__qualname__", "") == function:
-            return True
-        inner = getattr(inner, "cr_await", None) or getattr(inner, "ag_await", None)
-    return False
+    return any(frame.f_code.co_qualname == function for frame in frames_of(task.get_coro()))
 
 
 def _require_closed(slow: Peer, closed: bool, sent: int, tasks: int) -> None:
