@@ -66,22 +66,25 @@ class Reluctant:
     is_up: bool = False
     accepted: str = ""
     refused: int = 0
-    moments: list[float] = field(default_factory=list)  # when the one was asked for that it still refuses
+    pauses: list[float] = field(default_factory=list)  # of the relay, so far
+    asks: dict[str, list[tuple[float, int]]] = field(default_factory=dict)  # by address: when, after how many pauses
 
     def __call__(self, address: str) -> bool:
+        if address != self.accepted:
+            self.asks.setdefault(address, []).append((clock.now(), len(self.pauses)))
         if not self.is_up:
             return True
         self.accepted = self.accepted or address
         if address not in self.two or address == self.accepted:
             return False
         self.refused += 1
-        self.moments.append(clock.now())
         return self.refused <= 2
 
-    @property
-    def pause(self) -> float:
-        """Seconds between a refused mail and the next ask for it, at the least."""
-        return min((next - one for one, next in pairwise(self.moments)), default=math.inf)
+    def hurried(self) -> tuple[int, int, float]:
+        """How often a refused mail was asked for again, how often without a pause, and the seconds at the least."""
+        pairs = [pair for asks in self.asks.values() for pair in pairwise(asks)]
+        without = sum(before == after for (_, before), (_, after) in pairs)
+        return len(pairs), without, min((after - before for (before, _), (after, _) in pairs), default=math.inf)
 
 
 @dataclass
