@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from typing import Annotated
 
 import pytest
 import websockets
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Header, WebSocket
 
-from workbench.around import Burst, burst, heartbeat
+from workbench.around import Burst, ask, burst, heartbeat
 from workbench.clock import until
 from workbench.server import serve
 from workbench.show.claims import ClaimFailed, claim
@@ -173,3 +174,16 @@ def test_a_claim_that_fails_shows_both_sides() -> None:
         "  fast is 3.5",
         "  slow / 2 is 1.0",
     ]
+
+
+async def test_a_burst_sends_the_headers_that_it_is_given() -> None:
+    app = FastAPI()
+
+    @app.get("/whose")
+    async def whose(token: Annotated[str, Header()] = "") -> str:
+        return token
+
+    with serve(app) as server:
+        assert (await ask(server, "/whose", headers={"token": "secret"})).parsed == "secret"
+        made = await burst(server, "/whose", 2, headers={"token": "other"})
+    assert [(call.parsed, call.request is not None) for call in made.calls] == [("other", True)] * 2

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from workbench.around import Reply, ask, upstream
-from workbench.judge import NOT_YET, Probe, calls, functions, held_at, looking, nodes
+from workbench.judge import NOT_YET, Probe, at_each_turn, calls, functions, held_at, looking, nodes
 from workbench.judge.cell import frames_of
 from workbench.judge.source import changed_parts
 from workbench.server import serve
@@ -112,3 +112,17 @@ def test_what_was_given_and_is_changed() -> None:
     assert changed_parts(starter, answer, answer.replace("return LIMIT", "return LIMIT  # as it was")) == []
     assert changed_parts(starter, answer, answer.replace("LIMIT = 3", "LIMIT = 4")) == ["LIMIT"]
     assert changed_parts(starter, answer, "LIMIT = 3\n\nasync def given(): return LIMIT") == ["given"]
+
+
+async def test_the_turns_of_a_loop() -> None:
+    may_sleep: list[bool] = []
+    after: list[int] = []
+    with at_each_turn(asyncio.get_running_loop(), may_sleep.append, lambda: after.append(len(may_sleep))):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+    turns = len(may_sleep)
+    await asyncio.sleep(0)
+    assert may_sleep[0] is False
+    assert may_sleep[-1] is True
+    assert after == list(range(1, len(after) + 1))
+    assert len(may_sleep) == turns

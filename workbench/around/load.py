@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -97,7 +97,13 @@ class Burst:
 
 
 async def burst(
-    server: LiveServer, path: str | list[str], n: int = 10, *, method: str = "GET", timeout: float = 10.0
+    server: LiveServer,
+    path: str | list[str],
+    n: int = 10,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
 ) -> Burst:
     """Make `n` calls without a body in the same moment, each on a connection of its own, and wait for all.
 
@@ -106,6 +112,7 @@ async def burst(
     path: one path, or a list of paths that the calls take in turn.
     n: number of calls, at most 500.
     method: "GET", "POST" and so on.
+    headers: what each call sends besides those that it needs.
     timeout: seconds for each call. A call that fails has `status` None and says why in `error`.
     """
     if not 1 <= n <= MOST:
@@ -121,15 +128,23 @@ async def burst(
         calls = [Call(number, paths[number % len(paths)], start) for number in range(n)]
         async with asyncio.TaskGroup() as group:
             for call, connection in zip(calls, connections, strict=True):
-                group.create_task(_call_once(connection, call, method, f"{prefix}{call.number}", timeout))
+                mine = {**(headers or {}), MARK.decode(): f"{prefix}{call.number}"}
+                group.create_task(_call_once(connection, call, method, mine, timeout))
     end = max(call.end for call in calls)
     await _until_the_record_knows(server, end, calls, prefix)
     return Burst(calls, start, end, server)
 
 
-async def ask(server: LiveServer, path: str, *, method: str = "GET", timeout: float = 10.0) -> Call:
+async def ask(
+    server: LiveServer,
+    path: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+) -> Call:
     """A single call, as a `burst` makes it."""
-    return (await burst(server, path, 1, method=method, timeout=timeout)).calls[0]
+    return (await burst(server, path, 1, method=method, headers=headers, timeout=timeout)).calls[0]
 
 
 async def _until_the_record_knows(server: LiveServer, moment: float, calls: list[Call], prefix: str) -> None:
@@ -158,11 +173,13 @@ async def look_up(call: Call, server: LiveServer, is_it: Callable[[Request], boo
         await until(lambda: found.done is not None, PATIENCE)
 
 
-async def _call_once(connection: "_Connection", call: Call, method: str, mark: str, timeout: float) -> None:
+async def _call_once(
+    connection: "_Connection", call: Call, method: str, headers: Mapping[str, str], timeout: float
+) -> None:
     call.start = clock.now()
     try:
         async with asyncio.timeout(timeout):
-            call.status, call.headers, call.body = await connection.ask(method, call.path, mark)
+            call.status, call.headers, call.body = await connection.ask(method, call.path, headers)
     except TimeoutError:
         call.error = f"no answer within {timeout:g} s"
     except (OSError, EOFError, h11.RemoteProtocolError) as error:
@@ -185,12 +202,10 @@ class _Connection:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection(*self._address)
 
-    async def ask(self, method: str, path: str, mark: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    async def ask(self, method: str, path: str, given: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
         await self.open()
         assert self._writer is not None
-        headers = [("host", f"{self._address[0]}:{self._address[1]}")]
-        if mark:
-            headers.append((MARK.decode(), mark))
+        headers = [("host", f"{self._address[0]}:{self._address[1]}"), *given.items()]
         if method not in ("GET", "HEAD"):
             headers.append(("content-length", "0"))
         request = h11.Request(method=method, target=path, headers=headers)
@@ -266,7 +281,7 @@ async def heartbeat(
                 start = clock.now()
                 try:
                     async with asyncio.timeout(timeout):
-                        status, _, _ = await connection.ask("GET", path)
+                        status, _, _ = await connection.ask("GET", path, {})
                     if status != 200:
                         beat.failures.append(f"status {status}")
                 except (TimeoutError, OSError, EOFError, h11.ProtocolError) as error:

@@ -2,12 +2,9 @@
 
 import asyncio
 import functools
-import secrets
 import sys
 from collections import Counter
 from dataclasses import dataclass
-
-import httpx
 
 from app_snippets.blocking_and_waiting.checks.common import (
     AS_LONG,
@@ -20,10 +17,9 @@ from app_snippets.blocking_and_waiting.checks.common import (
     require_free_loop,
 )
 from workbench import clock
-from workbench.around import Burst, Call, heartbeat, look_up
+from workbench.around import Burst, Call, ask, heartbeat
 from workbench.judge import Answer, Held, Probe, Trial, exercise, frames_of_the_cell, looking, ms, require_pings
 from workbench.server import LiveServer
-from workbench.server.record import MARK
 
 USERS = {"secret-1": "ada", "secret-2": "grace", "": "nobody"}  # by their tokens, "" for no header
 DATABASE = 0.05  # seconds that the endpoint waits for its database
@@ -43,16 +39,16 @@ ALONE = "one more call, with `token: secret-2`"
 async def dependency(answer: Answer) -> str:
     """Concurrent orders with a free loop, each caller's own account, and a look-up for each call."""
     tokens = [list(USERS)[number % len(USERS)] for number in range(CALLS)]
-    async with answer.served() as server, server.client(timeout=4) as client:
+    async with answer.served() as server:
         with looking(functools.partial(_look, server)) as looks:
             with answer.watched(server) as held:
                 async with heartbeat(server) as beat:
                     start = clock.now()
-                    calls = await asyncio.gather(*(_order(server, client, token) for token in tokens))
+                    calls = await asyncio.gather(*(_order(server, token) for token in tokens))
             looks_at_them = list(looks)
             if all(call.status is None for call in calls):
                 require_answered(TRIED, calls)
-            alone = await _order(server, client, "secret-2")
+            alone = await _order(server, "secret-2")
             looks_at_it = looks[len(looks_at_them) :]
     seen = Trial(Burst(calls, start, max(call.end for call in calls), server), beat, held)
     require_pings(beat, TRIED)
@@ -90,18 +86,9 @@ def _caller(looks: list[_Look]) -> str:
     return names.most_common(1)[0][0] if names else ""
 
 
-async def _order(server: LiveServer, client: httpx.AsyncClient, token: str) -> Call:
-    """One call of /orders, with the server's view of it."""
-    call, mark = Call(0, "/orders", clock.now()), secrets.token_hex(4)
-    headers = {MARK.decode(): mark} | ({"token": token} if token else {})
-    try:
-        reply = await client.get("/orders", headers=headers)
-        call.status, call.body = reply.status_code, reply.content
-    except httpx.HTTPError as error:
-        call.error = type(error).__name__
-    call.end = clock.now()
-    await look_up(call, server, lambda request: request.mark == mark)
-    return call
+async def _order(server: LiveServer, token: str) -> Call:
+    """One call of /orders, with that token."""
+    return await ask(server, "/orders", headers={"token": token} if token else None, timeout=4)
 
 
 def _require_accounts(tokens: list[str], calls: list[Call], alone: Call, asked: bool) -> None:
