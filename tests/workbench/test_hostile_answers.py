@@ -89,6 +89,20 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
         ),
         "`/readings` never ends: it is still running line 3|never ends: what it yields comes from line 36",
     ),
+    "an endless loop in a callback": (
+        APP,
+        course.answer_cell(APP).partition("\n")[2].replace(
+            "    return account", "    asyncio.get_running_loop().call_soon(spin)\n    return account"
+        ) + "\n\ndef spin():\n    while True: pass",
+        "never gives it back: it is at line 43, `while True: pass`",
+    ),
+    "the same path twice in a router": (
+        APP,
+        "from fastapi import APIRouter, FastAPI\napp = FastAPI()\nrouter = APIRouter()\n"
+        "@app.get('/ping')\ndef ping(): pass\n@router.get('/orders')\ndef old(): return 1\n@router.get('/orders')\ndef new(): return {}\n"
+        "app.include_router(router)",
+        "`GET /orders` is declared twice: for `old` at line 7, and for `new` at line 9",
+    ),
     "the same path twice": (
         APP,
         "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/ping')\ndef ping(): pass\n"

@@ -123,6 +123,6 @@ async def test_the_turns_of_a_loop() -> None:
     turns = len(may_sleep)
     await asyncio.sleep(0)
     assert may_sleep[0] is False
-    assert may_sleep[-1] is True
+    assert True in may_sleep
     assert after == list(range(1, len(after) + 1))
     assert len(may_sleep) == turns

@@ -17,7 +17,7 @@ from dataclasses import replace
 from types import CodeType, ModuleType
 from typing import NoReturn
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from workbench import clock, course
 from workbench.clock import until
@@ -114,7 +114,7 @@ def _noting(name: str, function: Callable[..., NoReturn]) -> Callable[..., NoRet
 
 def _declared_twice(module: ModuleType | None) -> Iterator[str]:
     """In words, a path and method that two functions of the cell are declared for."""
-    apps = [one for one in vars(module or ModuleType("")).values() if isinstance(one, FastAPI)]
+    apps = [one for one in vars(module or ModuleType("")).values() if isinstance(one, FastAPI | APIRouter)]
     for app in apps:
         first: dict[tuple[str, str], CodeType] = {}
         for route in app.routes:
@@ -165,7 +165,7 @@ def _is_a_slip(error: BaseException, line: int) -> bool:
 # what never comes back
 
 
-_holding: dict[str, tuple[str, float]] = {}  # by the server's name: the task that holds its loop, and since when
+_holding: dict[str, tuple[str, float]] = {}  # by the server's name: what holds its loop, and since when
 
 
 def never_ends() -> Iterator[NotYet]:
@@ -191,12 +191,13 @@ def _holds(server: LiveServer, seconds: float) -> str:
     frames = frames_of_the_cell(server.thread.ident)
     task = asyncio.current_task(server.loop) if server.loop and frames else None
     known, since = _holding.get(server.name, ("", 0.0))
-    name = task.get_name() if task else ""
+    callback = frames[-1].f_code.co_name if frames else ""  # where no task has called it
+    name = task.get_name() if task else callback
     if name != known:
         since = clock.now()
     since = max(since, server.record.looked_at())  # then the loop was free
     _holding[server.name] = name, since
-    return place_in_words(frames[0].f_lineno) if task and clock.now() - since >= seconds else ""
+    return place_in_words(frames[0].f_lineno) if frames and clock.now() - since >= seconds else ""
 
 
 async def or_held_for_ever(refused: NotYet, server: LiveServer) -> NotYet:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.judge import FILE, Probe, innermost, place_in_words
+from workbench.server.live import HandlerEnded
 
 INTERVAL = 0.1  # seconds that the monitor sleeps; of a stall it may miss so much
 SOON = 10 * INTERVAL  # seconds for a lifespan to come to its `yield`, and to its end
@@ -66,6 +67,12 @@ class Life:
         if self.failure:
             name = type(self.failure).__name__
             line = place_in_words(innermost(self.failure.__traceback__))
+            if isinstance(self.failure, HandlerEnded):
+                raise Probe(STOP, "a lifespan that comes to its end").saw(
+                    f"it goes on at {line}",
+                    "What stands behind the `yield` never comes to its end, and gives nobody else a turn: the server "
+                    "cannot stop.",
+                )
             raise Probe(STOP, "an end of the lifespan that raises nothing").saw(
                 f"{name}, {line}".rstrip(", "),
                 "Whoever awaits a cancelled task gets its CancelledError. Where the lifespan awaits the task after "
