@@ -99,7 +99,8 @@ HOSTILE: dict[str, tuple[str, str, str]] = {
     "the same path twice in a router": (
         APP,
         "from fastapi import APIRouter, FastAPI\napp = FastAPI()\nrouter = APIRouter()\n"
-        "@app.get('/ping')\ndef ping(): pass\n@router.get('/orders')\ndef old(): return 1\n@router.get('/orders')\ndef new(): return {}\n"
+        "@app.get('/ping')\ndef ping(): pass\n@router.get('/orders')\ndef old(): return 1\n"
+        "@router.get('/orders')\ndef new(): return {}\n"
         "app.include_router(router)",
         "`GET /orders` is declared twice: for `old` at line 7, and for `new` at line 9",
     ),
