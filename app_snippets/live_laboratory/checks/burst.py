@@ -117,9 +117,11 @@ async def _measured(tried: str, measure: Any, url: str, n: int, before: int = 0)
         if "client" in str(error) and "closed" in str(error):
             raise wanted.saw(
                 f"RuntimeError: {error}",
-                "The client was closed too early: at the end of its `async with`, and the calls came after that. A "
-                "client cannot be opened again. Await all calls of a burst inside the block, and open a client in "
-                "each burst, or leave one open.",
+                "The burst before has closed this client, at the end of its `async with`, and a client cannot be "
+                "opened again: open a new one in each burst, or leave one open."
+                if "reopen" in str(error)
+                else "The client was closed too early: at the end of its `async with`, and the calls came after that. "
+                "Await all calls of a burst inside the block, and open a client in each burst, or leave one open.",
             ) from None
         raise
     if inspect.isawaitable(value) or _left(value):

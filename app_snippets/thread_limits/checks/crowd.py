@@ -35,7 +35,7 @@ def who_starves(answer: Answer, crowd: Crowd) -> str:
     is_async = asyncio.iscoroutinefunction
     exhausted = crowd.total and crowd.borrowed >= crowd.total
     if crowd.stuck == ["/awaits"]:
-        return _in_the_poolof_asyncio(crowd)
+        return _in_the_pool_of_asyncio(crowd)
     if "/health" not in crowd.stuck:
         return (
             "`/health` has got away from the crowd, and everyone else is still in it: the quotes hold all of the "
@@ -101,7 +101,7 @@ def of_asyncio(crowd: Crowd) -> bool:
     return any(name.startswith("asyncio_") for name in crowd.threads)
 
 
-def _in_the_poolof_asyncio(crowd: Crowd) -> str:
+def _in_the_pool_of_asyncio(crowd: Crowd) -> str:
     if not of_asyncio(crowd):
         return (
             "The executor of the quotes is the loop's default one, from which everything takes its thread that calls "
@@ -118,7 +118,7 @@ def who_is_at_the_exchange(answer: Answer, crowd: Crowd) -> str:
     own = crowd.limiters - (crowd.borrowed > 0)
     pools = {name.rpartition("_")[0] for name in crowd.threads if name.startswith("ThreadPoolExecutor")}
     if of_asyncio(crowd):
-        return _in_the_poolof_asyncio(crowd)
+        return _in_the_pool_of_asyncio(crowd)
     if crowd.peak == SEATS:
         return (
             f"{SEATS} calls are at the exchange, and {crowd.borrowed} common threads are gone: the others wait for "
