@@ -53,6 +53,7 @@ class Asked:
     on_the_loop: int = 0
     long: float = 0.0  # seconds that the next withdrawal takes longer
     all_there: Callable[[], bool] = lambda: True  # whether all calls of the trial have come
+    in_vain: bool = False  # a withdrawal has waited for them for LONG: where the loop is held, they cannot come
     refuses: Callable[[], object] | None = None  # what must hold before the next question is refused, None for no more
     refused: int = 0  # questions that ended so
 
@@ -116,8 +117,9 @@ def _patch(answer: Answer, asked: Asked, server: LiveServer) -> None:
         if refusal:
             raise ConnectionError(REFUSAL)
         begun, long, asked.long = clock.now(), asked.long, 0.0
-        while not on_the_loop and not asked.all_there() and clock.now() - begun < LONG:
+        while not on_the_loop and not asked.in_vain and not asked.all_there():
             time.sleep(MOMENT / 2)
+            asked.in_vain |= clock.now() - begun > LONG
         time.sleep(MOMENT + long)
         asked.log.append((-3, balance))
 
@@ -172,7 +174,7 @@ class _Trials:
         self.tried = f"{EACH} " + f" and {EACH} ".join(TRIALS[(path,)] for path in paths) + " in the same moment"
         before = await self.read_balance()
         self.asked.log.clear()
-        self.asked.on_the_loop = 0
+        self.asked.on_the_loop, self.asked.in_vain = 0, False
         self.asked.long = LONG if len(paths) == 2 else 0.0
         due, record, known = EACH * len(paths), self.server.record, len(self.server.record.requests)
         self.asked.all_there = lambda: len(record.requests) - known >= due
