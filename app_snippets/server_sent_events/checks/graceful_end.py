@@ -206,8 +206,10 @@ class _Trial:
         if byes == 1:
             raise Probe(TRIED, EXPECTED).saw(
                 seen,
-                "One listener was told, and the other was not. All streams must hear of the end: an Event that stays "
-                "set wakes all who wait for it.",
+                WHY["asleep"].format(where=stopped.where)  # and for the one, its sleep was over just then
+                if stopped.why == "asleep" and stopped.where
+                else "One listener was told, and the other was not. All streams must hear of the end: an Event that "
+                "stays set wakes all who wait for it.",
             )
         last = max(stopped.byes, default=0.0)
         if last > SOON:
